@@ -1,0 +1,167 @@
+//! The futures that acquire permits: one body for the borrowed and the owned form.
+
+use core::fmt;
+use core::ops::Deref;
+use core::pin::Pin;
+use core::task::{Context, Poll, ready};
+#[cfg(feature = "std")]
+use core::time::Duration;
+#[cfg(feature = "std")]
+use std::time::Instant;
+
+use alloc::sync::Arc;
+
+use crate::observe::Since;
+use crate::permit::PermitOf;
+use crate::waiter::{Refusal, Waiter};
+use crate::{AcquireError, Limiter};
+
+/// The future of [`Limiter::acquire`] and [`Limiter::acquire_many`]; see [`AcquireOf`].
+pub type Acquire<'a> = AcquireOf<&'a Limiter>;
+
+/// The future of [`Limiter::acquire_owned`] and [`Limiter::acquire_many_owned`]; see
+/// [`AcquireOf`].
+pub type AcquireOwned = AcquireOf<Arc<Limiter>>;
+
+/// A request for permits, used under its names [`Acquire`] and [`AcquireOwned`]: to be awaited, or
+/// waited for by the thread.
+///
+/// It takes its place in line when it is first polled, not when it is made.
+///
+/// # Errors
+///
+/// An [`AcquireError`].
+///
+/// # Panics
+///
+/// If it is polled again after it was ready.
+///
+/// # Cancel safety
+///
+/// Dropping it loses its place in line and nothing else: the next in line is considered at once,
+/// and a permit that had been granted and not been seen yet is given back.
+#[must_use = "futures do nothing unless polled"]
+pub struct AcquireOf<L: Deref<Target = Limiter>> {
+    /// `None` when the request has been answered.
+    limiter: Option<L>,
+    waiter: Waiter,
+    since: Since,
+}
+
+impl<L: Deref<Target = Limiter>> AcquireOf<L> {
+    #[inline]
+    pub(crate) fn new(limiter: L, n: usize) -> Self {
+        Self { limiter: Some(limiter), waiter: Waiter::new(n), since: Since::default() }
+    }
+
+    /// Ends the request with its permits.
+    #[inline]
+    fn grant(&mut self) -> Poll<Result<PermitOf<L>, AcquireError>> {
+        let count = self.waiter.n();
+        Poll::Ready(Ok(PermitOf::new(self.limiter.take().expect(ANSWERED), count)))
+    }
+
+    /// The way of a request that found no permit at once.
+    #[cold]
+    fn poll_waiting(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<PermitOf<L>, AcquireError>> {
+        let limiter = self.limiter.as_deref().expect(ANSWERED);
+        let n = self.waiter.n();
+        let waited = self.waiter.is_waiting();
+        let answer = if waited { None } else { limiter.answer_without_waiting(n) };
+        let outcome = if let Some(answer) = answer {
+            answer
+        } else {
+            let polled = self.waiter.poll(limiter.queue(), cx);
+            if !waited && self.waiter.is_waiting() {
+                self.since = limiter.on_waiting();
+            }
+            match ready!(polled) {
+                Ok(()) => {
+                    limiter.on_granted(n);
+                    if waited {
+                        limiter.on_waited(&self.since);
+                    }
+                    Ok(())
+                }
+                Err(Refusal::Closed) => Err(AcquireError::Closed),
+                Err(Refusal::QueueFull) => {
+                    Err(AcquireError::QueueFull { max_waiting: limiter.queue().max_waiting() })
+                }
+            }
+        };
+        match outcome {
+            Ok(()) => self.grant(),
+            Err(error) => {
+                limiter.on_refused(error);
+                self.limiter = None;
+                Poll::Ready(Err(error))
+            }
+        }
+    }
+
+    #[cold]
+    fn cancel(&mut self) {
+        if let Some(limiter) = self.limiter.as_deref() {
+            self.waiter.cancel(limiter.queue());
+            limiter.on_cancelled();
+        }
+    }
+}
+
+const ANSWERED: &str = "an acquire future was polled again after it was ready";
+
+impl<L: Deref<Target = Limiter> + Unpin> Future for AcquireOf<L> {
+    type Output = Result<PermitOf<L>, AcquireError>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        let limiter = this.limiter.as_deref().expect(ANSWERED);
+        if !this.waiter.is_waiting() && limiter.take(this.waiter.n()) {
+            this.grant()
+        } else {
+            this.poll_waiting(cx)
+        }
+    }
+}
+
+impl<L: Deref<Target = Limiter>> Drop for AcquireOf<L> {
+    #[inline]
+    fn drop(&mut self) {
+        if self.waiter.is_waiting() {
+            self.cancel();
+        }
+    }
+}
+
+#[cfg(feature = "std")]
+impl<L: Deref<Target = Limiter> + Unpin> AcquireOf<L> {
+    /// Waits by blocking the thread, in the same line as everybody else. Must not be called where
+    /// blocking is forbidden, as in an async task.
+    pub fn wait(self) -> Result<PermitOf<L>, AcquireError> {
+        crate::block::block_on(self, None).expect("no deadline")
+    }
+
+    /// [`wait`](Self::wait), but at most for `timeout`; `None` if that was not enough.
+    pub fn wait_timeout(self, timeout: Duration) -> Option<Result<PermitOf<L>, AcquireError>> {
+        crate::block::block_on(self, Instant::now().checked_add(timeout))
+    }
+
+    /// [`wait`](Self::wait), but at most until `deadline`; `None` if that was not enough.
+    pub fn wait_deadline(self, deadline: Instant) -> Option<Result<PermitOf<L>, AcquireError>> {
+        crate::block::block_on(self, Some(deadline))
+    }
+}
+
+impl<L: Deref<Target = Limiter>> fmt::Debug for AcquireOf<L> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Acquire")
+            .field("limiter", &self.limiter.as_deref().map(Limiter::name))
+            .field("permits", &self.waiter.n())
+            .field("waiting", &self.waiter.is_waiting())
+            .finish()
+    }
+}

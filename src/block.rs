@@ -1,0 +1,100 @@
+//! Waiting for a future by parking the thread: how blocking code uses the same line as async code.
+
+use core::cell::RefCell;
+use core::pin::pin;
+use core::task::{Context, Poll, Waker};
+use std::time::Instant;
+
+use alloc::sync::Arc;
+use alloc::task::Wake;
+
+use crate::sync::atomic::{
+    AtomicBool,
+    Ordering::{Acquire, Release},
+};
+use crate::sync::{thread, thread_local};
+
+/// Wakes one thread. The flag tells a wake-up from one that was meant for somebody else: any code
+/// on the thread may park and unpark it.
+struct Parker {
+    thread: thread::Thread,
+    woken: AtomicBool,
+}
+
+impl Wake for Parker {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        // Release pairs with the Acquire in `park`: what was done before the wake is seen after.
+        self.woken.store(true, Release);
+        self.thread.unpark();
+    }
+}
+
+impl Parker {
+    fn new() -> Arc<Self> {
+        Arc::new(Self { thread: thread::current(), woken: AtomicBool::new(false) })
+    }
+
+    /// Sleeps until woken, or until `deadline`; returns whether woken.
+    fn park(&self, deadline: Option<Instant>) -> bool {
+        loop {
+            if self.woken.swap(false, Acquire) {
+                return true;
+            }
+            match deadline {
+                None => thread::park(),
+                Some(deadline) => {
+                    let left = deadline.saturating_duration_since(Instant::now());
+                    if left.is_zero() {
+                        return false;
+                    }
+                    park_timeout(left);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(not(loom))]
+use std::thread::park_timeout;
+
+#[cfg(loom)]
+fn park_timeout(_: core::time::Duration) {
+    unimplemented!("loom has no time");
+}
+
+thread_local! {
+    /// The thread's parker, while nobody uses it. A wait inside a wait (in a waker, or in a
+    /// future's poll) finds none and makes its own.
+    static PARKER: RefCell<Option<(Arc<Parker>, Waker)>> = const { RefCell::new(None) };
+}
+
+/// Runs `future` to its end, or until `deadline` (then `None`, and the future is dropped).
+pub(crate) fn block_on<F: Future>(future: F, deadline: Option<Instant>) -> Option<F::Output> {
+    let mut future = pin!(future);
+    // The common case needs no parker: no wait at all.
+    if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        return Some(output);
+    }
+    let cached = PARKER.try_with(RefCell::take).ok().flatten();
+    let (parker, waker) = cached.unwrap_or_else(|| {
+        let parker = Parker::new();
+        (parker.clone(), Waker::from(parker))
+    });
+    // Left over from its last use.
+    parker.woken.swap(false, Acquire);
+    let mut cx = Context::from_waker(&waker);
+    let output = loop {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
+            break Some(output);
+        }
+        if !parker.park(deadline) {
+            break None;
+        }
+    };
+    let _ = PARKER.try_with(|cache| cache.replace(Some((parker, waker))));
+    output
+}

@@ -1,0 +1,79 @@
+//! Where the hold between two changes of a ceiling gets the time from.
+
+use core::time::Duration;
+
+use alloc::sync::Arc;
+
+use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// A monotonic clock with an arbitrary origin.
+///
+/// A limiter asks it only when a ceiling is to be changed (and, with feature `stats`, when a
+/// request begins to wait or has waited), never on the way of a request that finds a permit. A
+/// clock that stands still only makes holds last; one that goes backwards makes them longer.
+pub trait Clock: Send + Sync {
+    /// The time since the clock's origin.
+    fn now(&self) -> Duration;
+}
+
+/// The system's monotonic clock, with its origin at the first use in this process.
+#[cfg(feature = "std")]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemClock;
+
+#[cfg(feature = "std")]
+impl Clock for SystemClock {
+    fn now(&self) -> Duration {
+        use std::{sync::OnceLock, time::Instant};
+        static ORIGIN: OnceLock<Instant> = OnceLock::new();
+        ORIGIN.get_or_init(Instant::now).elapsed()
+    }
+}
+
+/// A clock that moves only when told to, for tests. Its clones show the same time.
+///
+/// ```
+/// use core::time::Duration;
+/// use grmgr::{Adjustment, Limiter, ManualClock};
+///
+/// let clock = ManualClock::new();
+/// let limiter = Limiter::builder("db").ceiling(10).clock(clock.clone()).build().unwrap();
+/// assert_eq!(limiter.down(), Adjustment::Changed { from: 10, to: 8 });
+/// assert_eq!(limiter.down(), Adjustment::Held { remaining: Duration::from_secs(30) });
+/// clock.advance(Duration::from_secs(30));
+/// assert_eq!(limiter.down(), Adjustment::Changed { from: 8, to: 6 });
+/// ```
+#[derive(Clone, Debug)]
+pub struct ManualClock {
+    nanos: Arc<AtomicU64>,
+}
+
+impl ManualClock {
+    /// A clock that stands at zero.
+    pub fn new() -> Self {
+        Self { nanos: Arc::new(AtomicU64::new(0)) }
+    }
+
+    /// Moves the clock forward by `by`, at most to its end, 2^64 - 1 ns (584 years).
+    pub fn advance(&self, by: Duration) {
+        // Relaxed: the time is all there is to see.
+        let _ = self.nanos.fetch_update(Relaxed, Relaxed, |now| Some(now.saturating_add(nanos(by))));
+    }
+}
+
+impl Default for ManualClock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> Duration {
+        Duration::from_nanos(self.nanos.load(Relaxed))
+    }
+}
+
+/// A duration in whole nanoseconds, at most `u64::MAX` of them.
+pub(crate) fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,154 @@
+//! Why something was refused. Each message says what to do instead.
+
+use core::error::Error;
+use core::fmt;
+
+use crate::state::MAX_COUNT;
+
+/// Why [`Limiter::acquire`](crate::Limiter::acquire) and its kin gave no permit. If several
+/// reasons hold, the first of them is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AcquireError {
+    /// The limiter is closed.
+    Closed,
+    /// More permits were asked for than the ceiling can ever be.
+    ExceedsMax {
+        /// Permits asked for.
+        requested: usize,
+        /// The highest ceiling.
+        max: usize,
+    },
+    /// As many wait as may wait.
+    QueueFull {
+        /// How many may wait.
+        max_waiting: usize,
+    },
+}
+
+/// Why [`Limiter::try_acquire`](crate::Limiter::try_acquire) and its kin gave no permit. If
+/// several reasons hold, the first of them is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TryAcquireError {
+    /// The limiter is closed.
+    Closed,
+    /// More permits were asked for than the ceiling can ever be.
+    ExceedsMax {
+        /// Permits asked for.
+        requested: usize,
+        /// The highest ceiling.
+        max: usize,
+    },
+    /// Too few permits are free, or they are kept for those who wait, or the limiter is paused.
+    NoPermits,
+}
+
+/// A mistake in a limiter's configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// No ceiling was given.
+    NoCeiling,
+    /// A ceiling or a step is larger than [`Limiter::MAX_CEILING`](crate::Limiter::MAX_CEILING),
+    /// or `max` is 0.
+    OutOfRange {
+        /// The name of the option.
+        option: &'static str,
+        /// What was given.
+        value: usize,
+    },
+    /// `min` is above `max`.
+    MinAboveMax {
+        /// The lowest ceiling.
+        min: usize,
+        /// The highest ceiling.
+        max: usize,
+    },
+    /// The ceiling is not between `min` and `max`.
+    CeilingOutside {
+        /// The ceiling to begin with.
+        ceiling: usize,
+        /// The lowest ceiling.
+        min: usize,
+        /// The highest ceiling.
+        max: usize,
+    },
+    /// A step of 0 would never change anything.
+    ZeroStep {
+        /// The name of the option.
+        option: &'static str,
+    },
+    /// A hold needs a clock, and without feature `std` there is none by default.
+    NoClock,
+}
+
+fn exceeds_max(f: &mut fmt::Formatter<'_>, requested: usize, max: usize) -> fmt::Result {
+    write!(
+        f,
+        "{requested} permits requested, but the ceiling is never above {max}: \
+         ask for at most {max}, or build the limiter with a larger `max`"
+    )
+}
+
+const CLOSED: &str = "the limiter is closed and grants nothing any more: make a new one";
+
+impl fmt::Display for AcquireError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Closed => f.write_str(CLOSED),
+            Self::ExceedsMax { requested, max } => exceeds_max(f, requested, max),
+            Self::QueueFull { max_waiting } => write!(
+                f,
+                "{max_waiting} requests wait already: try again later, or build the limiter \
+                 with a larger `max_waiting`"
+            ),
+        }
+    }
+}
+
+impl fmt::Display for TryAcquireError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Closed => f.write_str(CLOSED),
+            Self::ExceedsMax { requested, max } => exceeds_max(f, requested, max),
+            Self::NoPermits => {
+                f.write_str("too few permits are free: try again later, or wait with `acquire`")
+            }
+        }
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::NoCeiling => f.write_str("no ceiling: set one with `ceiling`"),
+            Self::OutOfRange { option, value: 0 } => {
+                write!(f, "`{option}` is 0: set it to 1 to {MAX_COUNT}")
+            }
+            Self::OutOfRange { option, value } => {
+                write!(f, "`{option}` is {value}: set it to {MAX_COUNT} or less")
+            }
+            Self::MinAboveMax { min, max } => write!(
+                f,
+                "`min` is {min} and `max` is {max}: lower `min` or raise `max` so that they span \
+                 the range in which the ceiling may move"
+            ),
+            Self::CeilingOutside { ceiling, min, max } => write!(
+                f,
+                "`ceiling` is {ceiling}, outside of {min} to {max}: change it, or `min` or `max`"
+            ),
+            Self::ZeroStep { option } => {
+                write!(f, "`{option}` is 0 and would never change the ceiling: set it to 1 or more")
+            }
+            Self::NoClock => f.write_str(
+                "a hold needs a clock: set one with `clock`, or set `hold` to zero, or enable \
+                 feature `std`",
+            ),
+        }
+    }
+}
+
+impl Error for AcquireError {}
+impl Error for TryAcquireError {}
+impl Error for ConfigError {}

@@ -1,0 +1,76 @@
+//! Waiting until a limiter is idle.
+
+use core::fmt;
+use core::pin::Pin;
+use core::task::{Context, Poll, ready};
+#[cfg(feature = "std")]
+use core::time::Duration;
+#[cfg(feature = "std")]
+use std::time::Instant;
+
+use event_listener::{EventListener, Listener};
+
+use crate::Limiter;
+
+/// The future of [`Limiter::wait`].
+#[must_use = "futures do nothing unless polled"]
+pub struct Wait<'a> {
+    limiter: &'a Limiter,
+    listener: Option<EventListener>,
+}
+
+impl<'a> Wait<'a> {
+    pub(crate) fn new(limiter: &'a Limiter) -> Self {
+        Self { limiter, listener: None }
+    }
+}
+
+impl Future for Wait<'_> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if self.listener.is_none() {
+            self.listener = self.limiter.queue().listen_idle();
+        }
+        if let Some(listener) = &mut self.listener {
+            // I11, latched: the notification stays with the listener.
+            ready!(Pin::new(listener).poll(cx));
+            self.listener = None;
+        }
+        Poll::Ready(())
+    }
+}
+
+#[cfg(feature = "std")]
+impl Wait<'_> {
+    /// Waits by blocking the thread.
+    pub fn wait(self) {
+        crate::block::block_on(self, None).expect("no deadline");
+    }
+
+    /// [`wait`](Self::wait), but at most for `timeout`; `None` if that was not enough.
+    pub fn wait_timeout(self, timeout: Duration) -> Option<()> {
+        crate::block::block_on(self, Instant::now().checked_add(timeout))
+    }
+
+    /// [`wait`](Self::wait), but at most until `deadline`; `None` if that was not enough.
+    pub fn wait_deadline(self, deadline: Instant) -> Option<()> {
+        crate::block::block_on(self, Some(deadline))
+    }
+}
+
+impl Drop for Wait<'_> {
+    fn drop(&mut self) {
+        // Dropped by itself it would pass its notification on, to somebody who has to wait for
+        // a later moment.
+        if let Some(listener) = self.listener.take() {
+            listener.discard();
+        }
+    }
+}
+
+impl fmt::Debug for Wait<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Wait").field("limiter", &self.limiter.name()).finish_non_exhaustive()
+    }
+}

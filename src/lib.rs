@@ -1,0 +1,43 @@
+#![no_std]
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+#![doc = include_str!("../README.md")]
+
+extern crate alloc;
+#[cfg(feature = "std")]
+extern crate std;
+
+mod acquire;
+#[cfg(feature = "std")]
+mod block;
+mod builder;
+mod clock;
+mod error;
+mod idle;
+mod limiter;
+mod observe;
+mod permit;
+mod queue;
+#[cfg(feature = "std")]
+mod registry;
+mod state;
+#[cfg(feature = "stats")]
+mod stats;
+mod sync;
+mod throttle;
+mod waiter;
+
+pub use acquire::{Acquire, AcquireOf, AcquireOwned};
+pub use builder::Builder;
+#[cfg(feature = "std")]
+pub use clock::SystemClock;
+pub use clock::{Clock, ManualClock};
+pub use error::{AcquireError, ConfigError, TryAcquireError};
+pub use idle::Wait;
+pub use limiter::{Limiter, Snapshot};
+pub use permit::{OwnedPermit, Permit, PermitOf};
+#[cfg(feature = "std")]
+pub use registry::{NameTaken, Registry};
+#[cfg(feature = "stats")]
+pub use stats::{Change, Stats, WaitHistogram};
+pub use throttle::{Adjust, Adjustment, Throttle};

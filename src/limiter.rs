@@ -1,0 +1,536 @@
+//! The public type. What it does is in `queue.rs`, `waiter.rs` and `throttle.rs`.
+
+use core::fmt;
+use core::time::Duration;
+
+use alloc::borrow::Cow;
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+
+use crate::builder::Builder;
+#[cfg(feature = "std")]
+use crate::builder::PATIENCE;
+use crate::clock::Clock;
+use crate::permit::PermitOf;
+use crate::queue::Queue;
+use crate::state::{CLOSED, MAX_COUNT, PAUSED};
+#[cfg(feature = "stats")]
+use crate::stats::{Change, Counters, Stats};
+use crate::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use crate::sync::const_unless_loom;
+use crate::throttle::Hold;
+use crate::{
+    Acquire, AcquireError, AcquireOf, AcquireOwned, Adjust, Adjustment, OwnedPermit, Permit,
+    Throttle, TryAcquireError, Wait,
+};
+
+/// The cause of changes that are made by hand.
+pub(crate) const MANUAL: &str = "manual";
+
+/// Lets at most `ceiling` pieces of work run at once, with a ceiling that can be moved at any
+/// time.
+///
+/// Work asks for a *permit* before it starts and gives it back, by dropping it, when it ends. A
+/// request that finds none free waits in line, in async code and in threads alike. A limiter is a
+/// plain value: put it in a `static`, a field or an [`Arc`].
+///
+/// ```
+/// use grmgr::Limiter;
+///
+/// static DB: Limiter = Limiter::const_new("db", 20);
+///
+/// async fn query() -> Result<(), grmgr::AcquireError> {
+///     let _permit = DB.acquire().await?;
+///     // At most 20 get here at once.
+///     Ok(())
+/// }
+/// ```
+///
+/// # Wakers
+///
+/// Waiting tasks are woken by whoever frees a permit, some of them while a lock of the queue is
+/// held. A waker may use the limiter (acquire without waiting, release, change the ceiling, close
+/// it); but one that, inside `wake`, polls or drops a request waiting for the same limiter may
+/// deadlock, and one that panics there may leave the limiter's line standing. No executor does
+/// either.
+pub struct Limiter {
+    queue: Queue,
+    /// Permits in flight without a guard.
+    forgotten: AtomicU32,
+    throttle: Throttle,
+    hold: Hold,
+    /// `None`: the system's, if there is one.
+    clock: Option<Box<dyn Clock>>,
+    name: Cow<'static, str>,
+    #[cfg(feature = "stats")]
+    counters: Counters,
+}
+
+/// A limiter at one moment. `in_flight`, `ceiling`, `paused` and `closed` belong together; the
+/// rest may be a little older or newer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Snapshot {
+    /// The limiter's name.
+    pub name: Cow<'static, str>,
+    /// Permits in flight: in guards, forgotten, or handed to a request that has not seen it yet.
+    /// May be above the ceiling after that was lowered.
+    pub in_flight: usize,
+    /// The ceiling.
+    pub ceiling: usize,
+    /// The lowest ceiling.
+    pub min: usize,
+    /// The highest ceiling.
+    pub max: usize,
+    /// Requests that wait.
+    pub waiting: usize,
+    /// Whether it is closed.
+    pub closed: bool,
+    /// Whether it is paused.
+    pub paused: bool,
+    /// For how long further steps up and down are refused.
+    pub hold_remaining: Duration,
+    /// What it has counted.
+    #[cfg(feature = "stats")]
+    pub stats: Stats,
+}
+
+/// Making one.
+impl Limiter {
+    /// The highest ceiling: 2^28 - 1.
+    pub const MAX_CEILING: usize = MAX_COUNT;
+
+    /// A limiter with this ceiling, which is also the highest; the lowest is 1. Steps: 2 down, 1
+    /// up. Hold: 30 s. For anything else there is the [`builder`](Self::builder).
+    ///
+    /// # Panics
+    ///
+    /// If the ceiling is 0 or above [`MAX_CEILING`](Self::MAX_CEILING) (I14).
+    #[cfg(feature = "std")]
+    #[track_caller]
+    pub fn new(name: impl Into<Cow<'static, str>>, ceiling: usize) -> Self {
+        Self::simple(name.into(), ceiling)
+    }
+
+    /// [`new`](Self::new) for a `static`.
+    ///
+    /// # Panics
+    ///
+    /// As `new`; in a constant the program does not compile then.
+    #[cfg(all(feature = "std", not(loom)))]
+    #[track_caller]
+    pub const fn const_new(name: &'static str, ceiling: usize) -> Self {
+        Self::simple(Cow::Borrowed(name), ceiling)
+    }
+
+    const_unless_loom! {
+        #[cfg(feature = "std")]
+        #[track_caller]
+        fn simple(name: Cow<'static, str>, ceiling: usize) -> Self {
+            assert!(
+                ceiling > 0 && ceiling <= MAX_COUNT,
+                "a limiter's ceiling is 1 to Limiter::MAX_CEILING; for one that may be 0 use \
+                 Limiter::builder with `min(0)`"
+            );
+            Self::from_parts(name, ceiling, Throttle::new(ceiling), PATIENCE, u32::MAX, None)
+        }
+    }
+
+    const_unless_loom! {
+        pub(crate) fn from_parts(
+            name: Cow<'static, str>,
+            ceiling: usize,
+            throttle: Throttle,
+            patience: u32,
+            max_waiting: u32,
+            clock: Option<Box<dyn Clock>>,
+        ) -> Self {
+            Self {
+                queue: Queue::new(ceiling, patience, max_waiting),
+                forgotten: AtomicU32::new(0),
+                throttle,
+                hold: Hold::new(),
+                clock,
+                name,
+                #[cfg(feature = "stats")]
+                counters: Counters::new(),
+            }
+        }
+    }
+
+    /// A limiter with bounds, steps, hold and clock of your choice.
+    pub fn builder(name: impl Into<Cow<'static, str>>) -> Builder {
+        Builder::new(name.into())
+    }
+}
+
+/// Acquiring permits.
+impl Limiter {
+    /// Asks for one permit.
+    ///
+    /// Newcomers may be served before those in line for a while (see
+    /// [`patience`](Builder::patience)); those in line are served first in, first out.
+    ///
+    /// # Errors and cancel safety
+    ///
+    /// See [`AcquireOf`].
+    #[inline]
+    pub fn acquire(&self) -> Acquire<'_> {
+        AcquireOf::new(self, 1)
+    }
+
+    /// Asks for `n` permits at once. 0 are granted at once, unless the limiter is closed. More
+    /// than the present ceiling, but no more than the highest, are granted when nothing else is
+    /// in flight.
+    #[inline]
+    pub fn acquire_many(&self, n: usize) -> Acquire<'_> {
+        AcquireOf::new(self, n)
+    }
+
+    /// [`acquire`](Self::acquire) with a permit that keeps the limiter alive.
+    #[inline]
+    pub fn acquire_owned(self: &Arc<Self>) -> AcquireOwned {
+        AcquireOf::new(self.clone(), 1)
+    }
+
+    /// [`acquire_many`](Self::acquire_many) with a permit that keeps the limiter alive.
+    #[inline]
+    pub fn acquire_many_owned(self: &Arc<Self>, n: usize) -> AcquireOwned {
+        AcquireOf::new(self.clone(), n)
+    }
+
+    /// Takes one permit if it can be had without waiting.
+    ///
+    /// # Errors
+    ///
+    /// A [`TryAcquireError`]. While waiters are being called, one may be refused a permit that is
+    /// free a moment later.
+    #[inline]
+    pub fn try_acquire(&self) -> Result<Permit<'_>, TryAcquireError> {
+        self.try_acquire_many(1)
+    }
+
+    /// Takes `n` permits if they can be had without waiting.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_acquire`](Self::try_acquire).
+    #[inline]
+    pub fn try_acquire_many(&self, n: usize) -> Result<Permit<'_>, TryAcquireError> {
+        self.try_take(n).map(|()| PermitOf::new(self, n))
+    }
+
+    /// [`try_acquire`](Self::try_acquire) with a permit that keeps the limiter alive.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_acquire`](Self::try_acquire).
+    #[inline]
+    pub fn try_acquire_owned(self: &Arc<Self>) -> Result<OwnedPermit, TryAcquireError> {
+        self.try_acquire_many_owned(1)
+    }
+
+    /// [`try_acquire_many`](Self::try_acquire_many) with a permit that keeps the limiter alive.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_acquire`](Self::try_acquire).
+    #[inline]
+    pub fn try_acquire_many_owned(
+        self: &Arc<Self>,
+        n: usize,
+    ) -> Result<OwnedPermit, TryAcquireError> {
+        self.try_take(n).map(|()| PermitOf::new(self.clone(), n))
+    }
+
+    /// Waits for one permit by blocking the thread: `acquire().wait()`.
+    ///
+    /// # Errors
+    ///
+    /// An [`AcquireError`].
+    #[cfg(feature = "std")]
+    #[inline]
+    pub fn acquire_blocking(&self) -> Result<Permit<'_>, AcquireError> {
+        self.acquire().wait()
+    }
+
+    /// [`acquire_blocking`](Self::acquire_blocking) with a permit that keeps the limiter alive.
+    ///
+    /// # Errors
+    ///
+    /// An [`AcquireError`].
+    #[cfg(feature = "std")]
+    #[inline]
+    pub fn acquire_owned_blocking(self: &Arc<Self>) -> Result<OwnedPermit, AcquireError> {
+        self.acquire_owned().wait()
+    }
+
+    /// Gives back one permit that was [forgotten](PermitOf::forget).
+    ///
+    /// # Panics
+    ///
+    /// If no permit is forgotten (I14).
+    #[track_caller]
+    pub fn done(&self) {
+        // Relaxed: only the count matters; the release below does the ordering.
+        let forgotten =
+            self.forgotten.fetch_update(Relaxed, Relaxed, |forgotten| forgotten.checked_sub(1));
+        assert!(
+            forgotten.is_ok(),
+            "done() on limiter {:?} without a forgotten permit: call it once for each permit on \
+             which forget() was called, and drop the others",
+            self.name,
+        );
+        self.release(1);
+    }
+
+    pub(crate) fn remember_forgotten(&self, count: usize) {
+        self.forgotten.fetch_add(count as u32, Relaxed);
+    }
+
+    #[inline]
+    pub(crate) fn release(&self, n: usize) {
+        self.queue.release(n);
+    }
+
+    /// Takes `n` permits without waiting; whether it could.
+    #[inline]
+    pub(crate) fn take(&self, n: usize) -> bool {
+        let taken = (n <= 1 || n <= self.throttle.max) && self.queue.take(n);
+        if taken {
+            self.on_granted(n);
+        }
+        taken
+    }
+
+    #[inline]
+    fn try_take(&self, n: usize) -> Result<(), TryAcquireError> {
+        if self.take(n) { Ok(()) } else { self.try_refused(n) }
+    }
+
+    #[cold]
+    fn try_refused(&self, n: usize) -> Result<(), TryAcquireError> {
+        let error = match self.answer_without_waiting(n) {
+            Some(Ok(())) => return Ok(()),
+            Some(Err(AcquireError::Closed)) => TryAcquireError::Closed,
+            Some(Err(AcquireError::ExceedsMax { requested, max })) => {
+                TryAcquireError::ExceedsMax { requested, max }
+            }
+            Some(Err(AcquireError::QueueFull { .. })) | None => TryAcquireError::NoPermits,
+        };
+        self.on_try_refused(error);
+        Err(error)
+    }
+
+    /// The answer to a request that found no permits, if it need not wait for it.
+    pub(crate) fn answer_without_waiting(&self, n: usize) -> Option<Result<(), AcquireError>> {
+        let max = self.throttle.max;
+        if self.is_closed() {
+            Some(Err(AcquireError::Closed))
+        } else if n > max {
+            Some(Err(AcquireError::ExceedsMax { requested: n, max }))
+        } else if n == 0 {
+            Some(Ok(()))
+        } else {
+            None
+        }
+    }
+}
+
+/// Moving the ceiling.
+impl Limiter {
+    /// Raises the ceiling by one step, at most to `max`: `adjust(Adjust::Up, "manual")`.
+    pub fn up(&self) -> Adjustment {
+        self.adjust(Adjust::Up, MANUAL)
+    }
+
+    /// Lowers the ceiling by one step, at least to `min`: `adjust(Adjust::Down, "manual")`.
+    pub fn down(&self) -> Adjustment {
+        self.adjust(Adjust::Down, MANUAL)
+    }
+
+    /// Sets the ceiling, clamped to `min` and `max`: `adjust(Adjust::To(ceiling), "manual")`.
+    pub fn set_ceiling(&self, ceiling: usize) -> Adjustment {
+        self.adjust(Adjust::To(ceiling), MANUAL)
+    }
+
+    /// Changes the ceiling.
+    ///
+    /// Returns at once. Lowering it below what is in flight cancels nobody: nothing is granted
+    /// until enough permits are back. Raising it wakes as many waiters as there are free permits.
+    /// Steps succeed at most once in each hold; `cause` goes into the log of changes.
+    pub fn adjust(&self, to: Adjust, cause: &'static str) -> Adjustment {
+        let result = self.try_adjust(to);
+        self.on_adjusted(to, cause, result);
+        result
+    }
+
+    fn try_adjust(&self, to: Adjust) -> Adjustment {
+        let next = |ceiling| self.throttle.next(ceiling, to);
+        let ceiling = self.ceiling();
+        if next(ceiling) == ceiling {
+            return Adjustment::Unchanged { ceiling };
+        }
+        let claim = match self.now().filter(|_| !self.throttle.hold.is_zero()) {
+            None => None,
+            Some(now) => {
+                let regardless = matches!(to, Adjust::To(_));
+                match self.hold.claim(now, self.throttle.hold, regardless) {
+                    Ok(claim) => Some(claim),
+                    Err(remaining) => return Adjustment::Held { remaining },
+                }
+            }
+        };
+        match self.queue.set_ceiling(next) {
+            Ok((from, to)) => Adjustment::Changed { from, to },
+            Err(ceiling) => {
+                if let Some(claim) = claim {
+                    self.hold.give_back(claim);
+                }
+                Adjustment::Unchanged { ceiling }
+            }
+        }
+    }
+
+    /// Grants nothing until [`resume`](Self::resume). The ceiling stays what it is, and can be
+    /// moved meanwhile; permits that are out stay valid.
+    pub fn pause(&self) {
+        self.queue.set_flag(PAUSED, true);
+    }
+
+    /// Ends a [`pause`](Self::pause) and wakes as many waiters as there are free permits.
+    pub fn resume(&self) {
+        self.queue.set_flag(PAUSED, false);
+    }
+
+    /// Whether it is paused.
+    pub fn is_paused(&self) -> bool {
+        self.queue.word().has(PAUSED)
+    }
+}
+
+/// Ending.
+impl Limiter {
+    /// Waits until nothing is in flight and nobody waits.
+    ///
+    /// It resolves for a moment at which that was so, even if work has started again since; any
+    /// number of tasks and threads may wait.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping it changes nothing.
+    pub fn wait(&self) -> Wait<'_> {
+        Wait::new(self)
+    }
+
+    /// [`wait`](Self::wait) by blocking the thread.
+    #[cfg(feature = "std")]
+    pub fn wait_blocking(&self) {
+        self.wait().wait();
+    }
+
+    /// Closes it for good: those who wait, and later requests, get
+    /// [`Closed`](AcquireError::Closed). Permits that are out stay valid; a waiter that had been
+    /// handed one before may still get it.
+    pub fn close(&self) {
+        self.queue.set_flag(CLOSED, true);
+    }
+
+    /// Whether it is closed.
+    pub fn is_closed(&self) -> bool {
+        self.queue.word().has(CLOSED)
+    }
+}
+
+/// Reading it.
+impl Limiter {
+    /// Its name. Any text will do.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The ceiling now.
+    pub fn ceiling(&self) -> usize {
+        self.queue.word().ceiling()
+    }
+
+    /// Permits in flight: in guards, forgotten, or handed to a waiter that has not run yet. May
+    /// be above the ceiling after that was lowered.
+    pub fn in_flight(&self) -> usize {
+        self.queue.word().in_flight()
+    }
+
+    /// The ceiling less what is in flight. A request may be refused one of them while they are
+    /// kept for the head of the line, or while the limiter is paused.
+    pub fn available(&self) -> usize {
+        let word = self.queue.word();
+        word.ceiling().saturating_sub(word.in_flight())
+    }
+
+    /// Requests that have begun to wait and have neither been answered nor been dropped.
+    pub fn waiting(&self) -> usize {
+        self.queue.waiting()
+    }
+
+    /// The rule by which its ceiling moves.
+    pub fn throttle(&self) -> Throttle {
+        self.throttle
+    }
+
+    /// All of it at once.
+    pub fn snapshot(&self) -> Snapshot {
+        let word = self.queue.word();
+        Snapshot {
+            name: self.name.clone(),
+            in_flight: word.in_flight(),
+            ceiling: word.ceiling(),
+            min: self.throttle.min,
+            max: self.throttle.max,
+            waiting: self.waiting(),
+            closed: word.has(CLOSED),
+            paused: word.has(PAUSED),
+            hold_remaining: self.now().map_or(Duration::ZERO, |now| self.hold.remaining(now)),
+            #[cfg(feature = "stats")]
+            stats: self.counters.read(),
+        }
+    }
+
+    /// The last 64 changes of the ceiling, the oldest first.
+    #[cfg(feature = "stats")]
+    pub fn changes(&self) -> alloc::vec::Vec<Change> {
+        self.counters.changes()
+    }
+
+    #[cfg(feature = "stats")]
+    #[inline]
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    #[inline]
+    pub(crate) fn queue(&self) -> &Queue {
+        &self.queue
+    }
+
+    /// The time by its clock, if it has one.
+    pub(crate) fn now(&self) -> Option<Duration> {
+        match &self.clock {
+            Some(clock) => Some(clock.now()),
+            #[cfg(feature = "std")]
+            None => Some(crate::SystemClock.now()),
+            #[cfg(not(feature = "std"))]
+            None => None,
+        }
+    }
+}
+
+impl fmt::Debug for Limiter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Limiter")
+            .field("name", &self.name)
+            .field("state", &self.queue.word())
+            .field("waiting", &self.waiting())
+            .field("throttle", &self.throttle)
+            .finish_non_exhaustive()
+    }
+}

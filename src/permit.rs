@@ -1,0 +1,95 @@
+//! The guards that hold permits.
+
+use core::fmt;
+use core::mem;
+use core::ops::Deref;
+
+use alloc::sync::Arc;
+
+use crate::Limiter;
+
+/// One or more permits of a limiter that the guard borrows; see [`PermitOf`].
+pub type Permit<'a> = PermitOf<&'a Limiter>;
+
+/// One or more permits, of a limiter that the guard keeps alive; see [`PermitOf`].
+pub type OwnedPermit = PermitOf<Arc<Limiter>>;
+
+/// One or more permits, given back when the guard is dropped, also when that is because of a
+/// panic. Used under its names [`Permit`] and [`OwnedPermit`].
+#[must_use = "a permit that is dropped at once limits nothing"]
+pub struct PermitOf<L: Deref<Target = Limiter>> {
+    limiter: L,
+    count: usize,
+}
+
+impl<L: Deref<Target = Limiter>> PermitOf<L> {
+    /// A guard for `count` permits that have been granted.
+    #[inline]
+    pub(crate) fn new(limiter: L, count: usize) -> Self {
+        Self { limiter, count }
+    }
+
+    /// How many permits the guard holds.
+    #[inline]
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// The limiter that granted them.
+    #[inline]
+    pub fn limiter(&self) -> &Limiter {
+        &self.limiter
+    }
+
+    /// Keeps the permits in flight without the guard, to be given back one by one with
+    /// [`Limiter::done`].
+    pub fn forget(mut self) {
+        self.limiter.remember_forgotten(mem::take(&mut self.count));
+    }
+
+    /// Moves `n` of the permits into a guard of their own, or returns `None` if there are fewer.
+    /// 0 and all of them are fine.
+    pub fn split(&mut self, n: usize) -> Option<Self>
+    where
+        L: Clone,
+    {
+        self.count = self.count.checked_sub(n)?;
+        Some(Self::new(self.limiter.clone(), n))
+    }
+
+    /// Takes over the permits of `other`.
+    ///
+    /// # Panics
+    ///
+    /// If `other` is of another limiter (I14). Its permits are given back then.
+    #[track_caller]
+    pub fn merge(&mut self, mut other: Self) {
+        assert!(
+            core::ptr::eq(self.limiter(), other.limiter()),
+            "a permit of limiter {:?} cannot be merged into one of {:?}: keep both, each gives \
+             back its own",
+            other.limiter.name(),
+            self.limiter.name(),
+        );
+        // Cannot overflow: all of them are in flight, of which there are at most MAX_CEILING.
+        self.count += mem::take(&mut other.count);
+    }
+}
+
+impl<L: Deref<Target = Limiter>> Drop for PermitOf<L> {
+    #[inline]
+    fn drop(&mut self) {
+        if self.count > 0 {
+            self.limiter.release(self.count);
+        }
+    }
+}
+
+impl<L: Deref<Target = Limiter>> fmt::Debug for PermitOf<L> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Permit")
+            .field("limiter", &self.limiter.name())
+            .field("count", &self.count)
+            .finish()
+    }
+}

@@ -1,0 +1,380 @@
+//! The limiter's side of the line: the word, the places to sleep in, and who is woken when.
+//!
+//! The one rule that keeps wake-ups from being lost: **whoever changes what a [`Duty`] depends on
+//! does a read-modify-write of the word after it, and then does what the word obliges to.** All
+//! such operations are totally ordered and each acquires what was before it, so of any two
+//! changes the later one's author sees both. That is all the ordering there is: no fence, no
+//! `SeqCst`.
+//!
+//! A *call* is a notification of a sleeping waiter. It carries one *token*, not addressed to
+//! anybody: the open seat, or a permit that was counted in flight beforehand (`handed`). A waiter
+//! that finds itself notified claims a token; there are never more tokens than notified waiters,
+//! and only after a close there may be fewer.
+
+use event_listener::{Event, EventListener, Listener};
+
+use crate::state::{
+    CALLED, CLOSED, DISPATCH, Duty, IDLE, PAUSED, QUEUED, Word, newcomer_barrier,
+};
+use crate::sync::AtomicWaker;
+use crate::sync::atomic::{
+    AtomicU32, AtomicU64,
+    Ordering::{AcqRel, Acquire, Relaxed},
+};
+use crate::sync::const_unless_loom;
+
+pub(crate) struct Queue {
+    word: AtomicU64,
+    /// Flags at which a newcomer may not take a permit.
+    barrier: u64,
+    /// How often the head may lose before permits are kept for it.
+    pub(crate) patience: u32,
+    /// How many may wait. `u32::MAX` stands for any number: so many would not fit in memory.
+    max_waiting: u32,
+
+    /// Waiters that have not finished, whether asleep, called or seated. Raised before a waiter
+    /// enters the line.
+    waiting: AtomicU32,
+    /// Those of them that ask for more than one permit.
+    large: AtomicU32,
+    /// Permits handed to waiters that have not claimed them yet.
+    handed: AtomicU32,
+
+    /// Where waiters sleep.
+    line: Event,
+    /// Where a large request sleeps that had been called out of turn (see [`Queue::displace`]).
+    /// It is served before `line`.
+    front: Event,
+    /// The head's waker. Only who sits in the seat registers here.
+    pub(crate) head: AtomicWaker,
+    /// Where those sleep who wait for the limiter to be idle.
+    idle: Event,
+}
+
+/// What a notified waiter finds.
+pub(crate) enum Token {
+    /// The open seat, with the word before and after the claim.
+    Seat { before: Word, after: Word },
+    /// One permit, already counted in flight.
+    Permit,
+    /// Nothing: the limiter is closed, and somebody else was quicker.
+    Nothing,
+}
+
+impl Queue {
+    const_unless_loom! {
+        pub(crate) fn new(ceiling: usize, patience: u32, max_waiting: u32) -> Self {
+            Self {
+                word: AtomicU64::new(Word::new(ceiling).0),
+                barrier: newcomer_barrier(patience),
+                patience,
+                max_waiting,
+                waiting: AtomicU32::new(0),
+                large: AtomicU32::new(0),
+                handed: AtomicU32::new(0),
+                line: Event::new(),
+                front: Event::new(),
+                head: AtomicWaker::new(),
+                idle: Event::new(),
+            }
+        }
+    }
+
+    /// The word now. Acquire: who decides by it that there is nothing to do must see the side
+    /// counters of everybody who changed it before.
+    #[inline]
+    pub(crate) fn word(&self) -> Word {
+        Word(self.word.load(Acquire))
+    }
+
+    /// One compare-and-swap. AcqRel, as the rule above demands; Acquire on failure because the
+    /// caller goes on with what it found.
+    #[inline]
+    pub(crate) fn replace(&self, old: Word, new: Word) -> Result<Word, Word> {
+        match self.word.compare_exchange(old.0, new.0, AcqRel, Acquire) {
+            Ok(_) => Ok(new),
+            Err(found) => Err(Word(found)),
+        }
+    }
+
+    /// Applies `change` and returns the word before and after; `None` from it changes nothing.
+    pub(crate) fn update(
+        &self,
+        mut change: impl FnMut(Word) -> Option<Word>,
+    ) -> Result<(Word, Word), Word> {
+        let mut word = self.word();
+        loop {
+            let Some(next) = change(word) else {
+                return Err(word);
+            };
+            match self.replace(word, next) {
+                Ok(next) => return Ok((word, next)),
+                Err(found) => word = found,
+            }
+        }
+    }
+
+    /// A read-modify-write that changes nothing: makes the side counters known (the rule above).
+    fn publish(&self) -> Word {
+        Word(self.word.fetch_add(0, AcqRel))
+    }
+
+    /// Takes `n` permits without standing in line; whether it could.
+    #[inline]
+    pub(crate) fn take(&self, n: usize) -> bool {
+        // Relaxed: a word that is out of date costs a failed exchange and no more.
+        let mut word = Word(self.word.load(Relaxed));
+        while self.admits_newcomer(word, n) {
+            // Acquire pairs with the AcqRel of `release`: what was done under the permit before
+            // is seen by who has it now. Nothing is released: a taker has changed no counter.
+            match self.word.compare_exchange_weak(word.0, word.plus(n).0, Acquire, Relaxed) {
+                Ok(_) => return true,
+                Err(found) => word = Word(found),
+            }
+        }
+        false
+    }
+
+    /// Whether somebody who does not stand in line may take `n`.
+    #[inline]
+    pub(crate) fn admits_newcomer(&self, word: Word, n: usize) -> bool {
+        word.admits_newcomer(n, self.barrier)
+    }
+
+    /// Gives back `n` permits.
+    #[inline]
+    pub(crate) fn release(&self, n: usize) {
+        // AcqRel: releases the work done under the permit to its next holder, and acquires the
+        // side counters of those who stand in line.
+        let word = Word(self.word.fetch_sub(n as u64, AcqRel)).minus(n);
+        if word.wants_a_look() {
+            self.settle(word);
+        }
+    }
+
+    /// Does what `word`, which the caller has just brought about, obliges to.
+    #[inline(never)]
+    pub(crate) fn settle(&self, mut word: Word) {
+        loop {
+            // Relaxed: ordered by the read-modify-write that gave us `word`.
+            let line = || (self.waiting(), self.large.load(Relaxed) == 0);
+            let done = match word.duty(line) {
+                Duty::Nothing => return,
+                Duty::AnnounceIdle => self.replace(word, word.without(IDLE)).inspect(|_| {
+                    self.idle.notify_additional_relaxed(usize::MAX);
+                }),
+                // With CALLED set nobody else wakes the head until it has looked.
+                Duty::WakeHead => self.replace(word, word.with(CALLED)).inspect(|_| {
+                    self.head.wake();
+                }),
+                // No waiter has entered since `waiting` was 0: entering ends with a
+                // read-modify-write, and one that comes later sets QUEUED again.
+                Duty::LowerQueued => self.replace(word, word.without(QUEUED)),
+                Duty::Call { seat, permits } => self.call(word, seat, permits),
+                Duty::CallAll => self.call_all(word),
+            };
+            word = done.unwrap_or_else(|found| found);
+        }
+    }
+
+    /// Calls waiters from the queue: one to the seat, if `seat`, and `permits` more, each with a
+    /// permit.
+    ///
+    /// QUEUED is lowered first and raised again only if everybody asked for was there. A waiter
+    /// that saw it set before is asleep already, so the notification finds it; one that comes
+    /// later sets it itself. DISPATCH keeps the line from looking empty meanwhile, and others
+    /// from calling: they leave it to us, who look again at the end.
+    fn call(&self, word: Word, seat: bool, permits: usize) -> Result<Word, Word> {
+        let opened = if seat { CALLED } else { 0 };
+        let mut word =
+            self.replace(word, word.without(QUEUED).with(DISPATCH | opened).plus(permits))?;
+        // Relaxed, like every access to `handed`: the queue's mutex orders it with the claims.
+        self.handed.fetch_add(permits as u32, Relaxed);
+
+        let tokens = usize::from(seat) + permits;
+        let missed = tokens - self.notify(tokens);
+
+        // What reached nobody is taken back: the permits first.
+        let mut back = self.unhand(missed.min(permits));
+        let mut seat_missed = missed > permits;
+        loop {
+            let mut next = word.without(DISPATCH);
+            if missed == 0 {
+                next = next.with(QUEUED);
+            }
+            if seat_missed {
+                if word.seat_is_open() {
+                    next = next.vacated();
+                } else {
+                    // Somebody who had been handed a permit before arrived and took the seat
+                    // instead: then that permit is the token without an owner.
+                    seat_missed = false;
+                    back += self.unhand(1);
+                }
+            }
+            match self.replace(word, next.minus(back)) {
+                Ok(next) => return Ok(next),
+                Err(found) => word = found,
+            }
+        }
+    }
+
+    /// Calls everybody, after a close.
+    fn call_all(&self, word: Word) -> Result<Word, Word> {
+        self.replace(word, word.without(QUEUED).with(DISPATCH))?;
+        self.notify(usize::MAX);
+        let word = Word(self.word.fetch_and(!DISPATCH, AcqRel));
+        Ok(word.without(DISPATCH))
+    }
+
+    /// Notifies up to `n` sleepers, the displaced first, and returns how many there were.
+    ///
+    /// Relaxed (no fence): the queue's mutex and the word's own ordering are enough.
+    fn notify(&self, n: usize) -> usize {
+        let mut reached = 0;
+        if self.large.load(Relaxed) > 0 {
+            reached = self.front.notify_additional_relaxed(n);
+        }
+        if reached < n {
+            reached += self.line.notify_additional_relaxed(n - reached);
+        }
+        reached
+    }
+
+    /// Takes back up to `n` handed permits that nobody has claimed and returns how many.
+    fn unhand(&self, n: usize) -> usize {
+        let mut taken = 0;
+        let _ = self.handed.fetch_update(Relaxed, Relaxed, |handed| {
+            taken = handed.min(n as u32);
+            Some(handed - taken)
+        });
+        taken as usize
+    }
+
+    /// Claims the token of a notified waiter. `arrive` tells what becomes of the word if it is
+    /// the open seat.
+    pub(crate) fn claim(&self, arrive: impl Fn(Word) -> Word) -> Token {
+        match self.update(|word| word.seat_is_open().then(|| arrive(word))) {
+            Ok((before, after)) => Token::Seat { before, after },
+            Err(_) if self.unhand(1) == 1 => Token::Permit,
+            Err(word) => {
+                debug_assert!(word.has(CLOSED), "a call without a token (I3)");
+                Token::Nothing
+            }
+        }
+    }
+
+    /// Counts a new waiter in, unless the queue is full.
+    pub(crate) fn enter(&self, n: usize) -> bool {
+        // Relaxed: made known by the read-modify-write with which the waiter takes its place.
+        // A compare-and-swap, so that a refused waiter is at no time counted (I11).
+        let entered = self
+            .waiting
+            .fetch_update(Relaxed, Relaxed, |waiting| {
+                (waiting < self.max_waiting).then_some(waiting + 1)
+            })
+            .is_ok();
+        if entered && n > 1 {
+            self.large.fetch_add(1, Relaxed);
+        }
+        entered
+    }
+
+    /// Counts a waiter out. `left` is the word that it left behind, if it changed it.
+    pub(crate) fn leave(&self, n: usize, left: Option<Word>) {
+        // AcqRel: the last to leave sees what the earlier ones did to the word, so it finds
+        // QUEUED if one of them had set it.
+        let last = self.waiting.fetch_sub(1, AcqRel) == 1;
+        let word = if n > 1 {
+            self.large.fetch_sub(1, Relaxed);
+            Some(self.publish())
+        } else if last {
+            Some(self.word())
+        } else {
+            left
+        };
+        if let Some(word) = word {
+            self.settle(word);
+        }
+    }
+
+    /// Goes to sleep at the end of the line.
+    pub(crate) fn listen(&self) -> EventListener {
+        self.line.listen()
+    }
+
+    /// Gives back a permit that was handed to a request for more than one, and puts the waiter
+    /// to sleep in front of the line.
+    ///
+    /// Permits are handed on one by one only while all waiters ask for one; a larger request
+    /// that enters just then may be called with one nevertheless.
+    pub(crate) fn displace(&self) -> EventListener {
+        let listener = self.front.listen();
+        // AcqRel: the rule above. QUEUED first, so that the release finds it.
+        self.word.fetch_or(QUEUED, AcqRel);
+        self.release(1);
+        listener
+    }
+
+    /// Asks to be told when the limiter is idle; `None` if it is.
+    pub(crate) fn listen_idle(&self) -> Option<EventListener> {
+        if self.word().is_idle() {
+            return None;
+        }
+        // First asleep, then IDLE: who clears it notifies afterwards.
+        let listener = self.idle.listen();
+        match self.update(|word| (!word.is_idle()).then(|| word.with(IDLE))) {
+            Ok((_, word)) => {
+                self.settle(word);
+                Some(listener)
+            }
+            Err(_) => {
+                listener.discard();
+                None
+            }
+        }
+    }
+
+    /// Sets the ceiling to what `choose` makes of the present one; returns both, or the present
+    /// one if it stays.
+    pub(crate) fn set_ceiling(
+        &self,
+        choose: impl Fn(usize) -> usize,
+    ) -> Result<(usize, usize), usize> {
+        let changed = self.update(|word| {
+            let ceiling = choose(word.ceiling());
+            (ceiling != word.ceiling()).then(|| word.with_ceiling(ceiling))
+        });
+        match changed {
+            Ok((before, after)) => {
+                self.settle(after);
+                Ok((before.ceiling(), after.ceiling()))
+            }
+            Err(word) => Err(word.ceiling()),
+        }
+    }
+
+    /// Sets or clears one of PAUSED and CLOSED; returns whether that changed anything.
+    pub(crate) fn set_flag(&self, flag: u64, on: bool) -> bool {
+        debug_assert!(flag == PAUSED || (flag == CLOSED && on));
+        let changed = self.update(|word| {
+            let next = if on { word.with(flag) } else { word.without(flag) };
+            (next != word).then_some(next)
+        });
+        match changed {
+            Ok((_, word)) => {
+                self.settle(word);
+                true
+            }
+            Err(_) => false,
+        }
+    }
+
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.load(Relaxed) as usize
+    }
+
+    pub(crate) fn max_waiting(&self) -> usize {
+        self.max_waiting as usize
+    }
+}

@@ -1,0 +1,259 @@
+//! The packed word: everything that has to change together, and the rules of how it changes.
+//!
+//! Nothing here waits, reads a clock or touches memory: a [`Word`] is a plain value, and each
+//! method tells what it means or what comes after it. `queue.rs` and `waiter.rs` apply the
+//! transitions by compare-and-swap.
+//!
+//! ```text
+//! 63      56 55            28 27             0
+//! | flags   |    ceiling     |   in flight   |
+//! ```
+//!
+//! # The line
+//!
+//! Waiters stand in a *line*: one of them may sit in the *seat* at its front, the others sleep in
+//! the queue behind it. Four flags tell what is known of the line; all clear means that nobody
+//! waits.
+//!
+//! | `HEAD` | `CALLED` | the seat |
+//! |---|---|---|
+//! | 0 | 0 | vacant |
+//! | 0 | 1 | *open*: a waiter from the queue has been woken for it and has not arrived yet |
+//! | 1 | 0 | taken; the head sleeps |
+//! | 1 | 1 | taken; the head has been woken and has not looked yet |
+//!
+//! `QUEUED`: somebody may sleep in the queue. `DISPATCH`: one thread is calling waiters from the
+//! queue, and has lowered `QUEUED` for the time being. `FAIR` goes with `HEAD`: the head has lost
+//! often enough, what is freed is kept for it.
+
+/// Width of the two counts.
+const COUNT_BITS: u32 = 28;
+const COUNT_MASK: u64 = (1 << COUNT_BITS) - 1;
+
+/// The largest ceiling, and so the largest number of permits in flight.
+pub(crate) const MAX_COUNT: usize = COUNT_MASK as usize;
+
+/// Somebody may sleep in the queue: whoever frees a permit must look.
+pub(crate) const QUEUED: u64 = 1 << 56;
+/// A waiter sits in the seat at the front of the line.
+pub(crate) const HEAD: u64 = 1 << 57;
+/// The first in line has been woken and has not looked yet.
+pub(crate) const CALLED: u64 = 1 << 58;
+/// Permits are kept for the head: no barging.
+pub(crate) const FAIR: u64 = 1 << 59;
+/// One thread is calling waiters from the queue; it looks again when it is done.
+pub(crate) const DISPATCH: u64 = 1 << 60;
+/// Nothing is granted any more. Never cleared.
+pub(crate) const CLOSED: u64 = 1 << 61;
+/// Nothing is granted for now.
+pub(crate) const PAUSED: u64 = 1 << 62;
+/// Somebody waits for the limiter to be idle.
+pub(crate) const IDLE: u64 = 1 << 63;
+
+/// Any of these set: somebody waits for a permit.
+pub(crate) const LINE: u64 = QUEUED | HEAD | CALLED | DISPATCH;
+/// Any of these set: a release has to look whether somebody is to be woken. An open seat alone
+/// (`CALLED`) needs nothing: who is on the way will look.
+const LOOK: u64 = QUEUED | HEAD | IDLE;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Word(pub(crate) u64);
+
+impl Word {
+    pub(crate) const fn new(ceiling: usize) -> Self {
+        Self((ceiling as u64) << COUNT_BITS)
+    }
+
+    #[inline]
+    pub(crate) fn in_flight(self) -> usize {
+        (self.0 & COUNT_MASK) as usize
+    }
+
+    #[inline]
+    pub(crate) fn ceiling(self) -> usize {
+        ((self.0 >> COUNT_BITS) & COUNT_MASK) as usize
+    }
+
+    /// Whether any of `flags` is set.
+    #[inline]
+    pub(crate) fn has(self, flags: u64) -> bool {
+        self.0 & flags != 0
+    }
+
+    #[inline]
+    pub(crate) fn with(self, flags: u64) -> Self {
+        Self(self.0 | flags)
+    }
+
+    #[inline]
+    pub(crate) fn without(self, flags: u64) -> Self {
+        Self(self.0 & !flags)
+    }
+
+    pub(crate) fn with_ceiling(self, ceiling: usize) -> Self {
+        debug_assert!(ceiling <= MAX_COUNT);
+        Self(self.0 & !(COUNT_MASK << COUNT_BITS) | (ceiling as u64) << COUNT_BITS)
+    }
+
+    /// `n` more in flight.
+    #[inline]
+    pub(crate) fn plus(self, n: usize) -> Self {
+        debug_assert!(self.in_flight() + n <= MAX_COUNT);
+        Self(self.0 + n as u64)
+    }
+
+    /// `n` fewer in flight.
+    #[inline]
+    pub(crate) fn minus(self, n: usize) -> Self {
+        debug_assert!(self.in_flight() >= n, "more permits given back than granted (I2)");
+        Self(self.0 - n as u64)
+    }
+
+    /// Permits that could be granted one by one right now (I5: none while over-subscribed, paused
+    /// or closed).
+    #[inline]
+    pub(crate) fn free(self) -> usize {
+        if self.has(PAUSED | CLOSED) {
+            0
+        } else {
+            self.ceiling().saturating_sub(self.in_flight())
+        }
+    }
+
+    /// I1: whether a request for `n` fits under the ceiling, or may run alone.
+    #[inline]
+    fn fits(self, n: usize) -> bool {
+        if n == 1 {
+            self.in_flight() < self.ceiling()
+        } else {
+            self.in_flight() + n <= self.ceiling() || (self.in_flight() == 0 && self.ceiling() > 0)
+        }
+    }
+
+    /// Whether the first in line may take `n`.
+    #[inline]
+    pub(crate) fn admits(self, n: usize) -> bool {
+        !self.has(PAUSED | CLOSED) && self.fits(n)
+    }
+
+    /// Whether somebody who does not stand in line may take `n`; `barrier` is
+    /// [`newcomer_barrier`].
+    #[inline]
+    pub(crate) fn admits_newcomer(self, n: usize, barrier: u64) -> bool {
+        !self.has(barrier) && self.fits(n)
+    }
+
+    /// Whether a release that led here must look for something to do.
+    #[inline]
+    pub(crate) fn wants_a_look(self) -> bool {
+        self.has(LOOK)
+    }
+
+    /// Whether a called waiter has not arrived yet, so that whoever holds a call may take the
+    /// seat.
+    #[inline]
+    pub(crate) fn seat_is_open(self) -> bool {
+        self.0 & (HEAD | CALLED) == CALLED
+    }
+
+    /// I11: nothing in flight and nobody waits. After a close nobody waits, whatever the line
+    /// still looks like: all in it have been refused.
+    #[inline]
+    pub(crate) fn is_idle(self) -> bool {
+        self.in_flight() == 0 && (self.has(CLOSED) || !self.has(LINE))
+    }
+
+    /// The word after the head, or the waiter called to the open seat, has left the line.
+    #[inline]
+    pub(crate) fn vacated(self) -> Self {
+        self.without(HEAD | CALLED | FAIR)
+    }
+
+    /// What whoever brought this word about has to do now. `waiting` is how many waiters there
+    /// are at the most, `units_only` whether all of them ask for one permit; both are asked for
+    /// only where they matter.
+    #[inline]
+    pub(crate) fn duty(self, line: impl FnOnce() -> (usize, bool)) -> Duty {
+        if self.has(DISPATCH) {
+            // Its owner leaves by a compare-and-swap of the whole word and then looks again.
+            return Duty::Nothing;
+        }
+        if self.has(IDLE) && self.is_idle() {
+            return Duty::AnnounceIdle;
+        }
+        let free = self.free();
+        if self.has(HEAD) && !self.has(CALLED) && (free > 0 || self.has(CLOSED)) {
+            return Duty::WakeHead;
+        }
+        if !self.has(QUEUED) {
+            return Duty::Nothing;
+        }
+        let (waiting, units_only) = line();
+        if waiting == 0 {
+            return Duty::LowerQueued;
+        }
+        if self.has(CLOSED) {
+            return Duty::CallAll;
+        }
+        if free == 0 {
+            return Duty::Nothing;
+        }
+        // I3, I6: one permit is for the first in line, who takes it as head; every further one is
+        // handed to the next behind it.
+        let seat = !self.has(HEAD | CALLED);
+        let permits = if units_only { (free - 1).min(waiting) } else { 0 };
+        if seat || permits > 0 {
+            Duty::Call { seat, permits }
+        } else {
+            Duty::Nothing
+        }
+    }
+}
+
+/// What a change of the word obliges its author to do; see [`Word::duty`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Duty {
+    Nothing,
+    /// Tell those who wait for it that the limiter is idle.
+    AnnounceIdle,
+    /// Wake the head: there is something for it.
+    WakeHead,
+    /// Clear `QUEUED`: nobody waits.
+    LowerQueued,
+    /// Call waiters from the queue: one to the open seat, if `seat`, and one for each of
+    /// `permits`, which are counted in flight beforehand.
+    Call {
+        seat: bool,
+        permits: usize,
+    },
+    /// Call everybody, without a permit: the limiter is closed.
+    CallAll,
+}
+
+/// The flags that turn a newcomer away. With a patience of 0 that is any sign of a line.
+pub(crate) const fn newcomer_barrier(patience: u32) -> u64 {
+    let strict = if patience == 0 { LINE } else { 0 };
+    CLOSED | PAUSED | FAIR | strict
+}
+
+impl core::fmt::Debug for Word {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        const NAMES: [(u64, &str); 8] = [
+            (QUEUED, "QUEUED"),
+            (HEAD, "HEAD"),
+            (CALLED, "CALLED"),
+            (FAIR, "FAIR"),
+            (DISPATCH, "DISPATCH"),
+            (CLOSED, "CLOSED"),
+            (PAUSED, "PAUSED"),
+            (IDLE, "IDLE"),
+        ];
+        write!(f, "{}/{}", self.in_flight(), self.ceiling())?;
+        for (flag, name) in NAMES {
+            if self.has(flag) {
+                write!(f, " {name}")?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,242 @@
+//! Counters of what a limiter has done, for others to read: nothing here calls out.
+
+use core::time::Duration;
+use std::collections::VecDeque;
+use std::sync::{Mutex, PoisonError};
+
+use alloc::vec::Vec;
+
+use crate::clock::nanos;
+use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use crate::sync::const_unless_loom;
+use crate::{AcquireError, TryAcquireError};
+
+/// How many ceiling changes are kept.
+const CHANGES: usize = 64;
+/// Buckets of the histogram: the last but one ends at 2^46 ns, 19.5 hours.
+const BUCKETS: usize = 48;
+
+/// What a limiter has counted since it was made (feature `stats`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Permits granted. Those given back are `acquired` less the snapshot's `in_flight`.
+    pub acquired: u64,
+    /// Requests that had to wait.
+    pub waited: u64,
+    /// Requests that were dropped while they waited.
+    pub cancelled: u64,
+    /// Requests refused because the limiter was closed.
+    pub refused_closed: u64,
+    /// Requests refused because they were for more than `max`.
+    pub refused_exceeds_max: u64,
+    /// Requests refused because as many waited as may.
+    pub refused_queue_full: u64,
+    /// Requests by `try_acquire` that found too few permits.
+    pub refused_no_permits: u64,
+    /// Times the ceiling was raised.
+    pub raised: u64,
+    /// Times the ceiling was lowered.
+    pub lowered: u64,
+    /// The most permits that were in flight when one was granted.
+    pub peak_in_flight: usize,
+    /// The most requests that waited at the same time.
+    pub peak_waiting: usize,
+    /// For how long the requests waited that had to, and were granted.
+    pub wait: WaitHistogram,
+}
+
+/// Waiting times, in buckets that double in width.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WaitHistogram {
+    counts: [u64; BUCKETS],
+    sum: Duration,
+}
+
+/// One change of a ceiling, from the log of the last 64.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Change {
+    /// Its number, from 1. A gap to the last one seen tells how many have been missed.
+    pub number: u64,
+    /// The ceiling before.
+    pub from: usize,
+    /// The ceiling after.
+    pub to: usize,
+    /// Who wanted it: the `cause` given to [`Limiter::adjust`](crate::Limiter::adjust).
+    pub cause: &'static str,
+    /// When, by the limiter's clock.
+    pub at: Duration,
+}
+
+impl WaitHistogram {
+    /// How many waiting times have been counted.
+    pub fn count(&self) -> u64 {
+        self.counts.iter().sum()
+    }
+
+    /// All of them added up.
+    pub fn sum(&self) -> Duration {
+        self.sum
+    }
+
+    /// The buckets in ascending order: each with the time below which its waits lie, and how many
+    /// they are. The last one holds all that are longer, too.
+    pub fn buckets(&self) -> impl Iterator<Item = (Duration, u64)> + '_ {
+        self.counts.iter().enumerate().map(|(i, count)| (Duration::from_nanos(1 << i), *count))
+    }
+
+    /// The time within which the share `quantile` (0 to 1) of the waits ended: the end of the
+    /// bucket, so at most twice the true one. `None` if there were no waits.
+    pub fn quantile(&self, quantile: f64) -> Option<Duration> {
+        let rank = (quantile.clamp(0.0, 1.0) * self.count() as f64).max(1.0);
+        let mut seen = 0;
+        self.buckets().find_map(|(end, count)| {
+            seen += count;
+            (count > 0 && seen as f64 >= rank).then_some(end)
+        })
+    }
+}
+
+/// The counters themselves. All are Relaxed: each stands for itself.
+#[derive(Debug)]
+pub(crate) struct Counters {
+    acquired: AtomicU64,
+    waited: AtomicU64,
+    cancelled: AtomicU64,
+    refused_closed: AtomicU64,
+    refused_exceeds_max: AtomicU64,
+    refused_queue_full: AtomicU64,
+    refused_no_permits: AtomicU64,
+    peak_in_flight: AtomicUsize,
+    peak_waiting: AtomicUsize,
+    wait_counts: [AtomicU64; BUCKETS],
+    wait_nanos: AtomicU64,
+    log: Mutex<Log>,
+}
+
+#[derive(Debug)]
+struct Log {
+    raised: u64,
+    lowered: u64,
+    changes: VecDeque<Change>,
+}
+
+impl Counters {
+    const_unless_loom! {
+        pub(crate) fn new() -> Self {
+            Self {
+                acquired: AtomicU64::new(0),
+                waited: AtomicU64::new(0),
+                cancelled: AtomicU64::new(0),
+                refused_closed: AtomicU64::new(0),
+                refused_exceeds_max: AtomicU64::new(0),
+                refused_queue_full: AtomicU64::new(0),
+                refused_no_permits: AtomicU64::new(0),
+                peak_in_flight: AtomicUsize::new(0),
+                peak_waiting: AtomicUsize::new(0),
+                wait_counts: zeros(),
+                wait_nanos: AtomicU64::new(0),
+                log: Mutex::new(Log { raised: 0, lowered: 0, changes: VecDeque::new() }),
+            }
+        }
+    }
+
+    #[inline]
+    pub(crate) fn granted(&self, n: usize, in_flight: usize) {
+        self.acquired.fetch_add(n as u64, Relaxed);
+        raise(&self.peak_in_flight, in_flight);
+    }
+
+    pub(crate) fn waiting(&self, waiting: usize) {
+        self.waited.fetch_add(1, Relaxed);
+        raise(&self.peak_waiting, waiting);
+    }
+
+    pub(crate) fn waited(&self, wait: Duration) {
+        let nanos = nanos(wait);
+        let bucket = (u64::BITS - nanos.leading_zeros()) as usize;
+        self.wait_counts[bucket.min(BUCKETS - 1)].fetch_add(1, Relaxed);
+        self.wait_nanos.fetch_add(nanos, Relaxed);
+    }
+
+    pub(crate) fn cancelled(&self) {
+        self.cancelled.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn refused(&self, error: AcquireError) {
+        match error {
+            AcquireError::Closed => &self.refused_closed,
+            AcquireError::ExceedsMax { .. } => &self.refused_exceeds_max,
+            AcquireError::QueueFull { .. } => &self.refused_queue_full,
+        }
+        .fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn try_refused(&self, error: TryAcquireError) {
+        match error {
+            TryAcquireError::Closed => &self.refused_closed,
+            TryAcquireError::ExceedsMax { .. } => &self.refused_exceeds_max,
+            TryAcquireError::NoPermits => &self.refused_no_permits,
+        }
+        .fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn changed(&self, from: usize, to: usize, cause: &'static str, at: Duration) {
+        self.with_log(|log| {
+            *(if to > from { &mut log.raised } else { &mut log.lowered }) += 1;
+            let number = log.raised + log.lowered;
+            if log.changes.len() == CHANGES {
+                log.changes.pop_front();
+            }
+            log.changes.push_back(Change { number, from, to, cause, at });
+        });
+    }
+
+    pub(crate) fn changes(&self) -> Vec<Change> {
+        self.with_log(|log| log.changes.iter().copied().collect())
+    }
+
+    pub(crate) fn read(&self) -> Stats {
+        let (raised, lowered) = self.with_log(|log| (log.raised, log.lowered));
+        Stats {
+            acquired: self.acquired.load(Relaxed),
+            waited: self.waited.load(Relaxed),
+            cancelled: self.cancelled.load(Relaxed),
+            refused_closed: self.refused_closed.load(Relaxed),
+            refused_exceeds_max: self.refused_exceeds_max.load(Relaxed),
+            refused_queue_full: self.refused_queue_full.load(Relaxed),
+            refused_no_permits: self.refused_no_permits.load(Relaxed),
+            raised,
+            lowered,
+            peak_in_flight: self.peak_in_flight.load(Relaxed),
+            peak_waiting: self.peak_waiting.load(Relaxed),
+            wait: WaitHistogram {
+                counts: core::array::from_fn(|i| self.wait_counts[i].load(Relaxed)),
+                sum: Duration::from_nanos(self.wait_nanos.load(Relaxed)),
+            },
+        }
+    }
+
+    fn with_log<R>(&self, f: impl FnOnce(&mut Log) -> R) -> R {
+        f(&mut self.log.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+#[cfg(not(loom))]
+const fn zeros() -> [AtomicU64; BUCKETS] {
+    [const { AtomicU64::new(0) }; BUCKETS]
+}
+
+#[cfg(loom)]
+fn zeros() -> [AtomicU64; BUCKETS] {
+    core::array::from_fn(|_| AtomicU64::new(0))
+}
+
+/// Raises a peak; most of the time that is a load and no more.
+#[inline]
+fn raise(peak: &AtomicUsize, to: usize) {
+    if peak.load(Relaxed) < to {
+        peak.fetch_max(to, Relaxed);
+    }
+}

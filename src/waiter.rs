@@ -1,0 +1,228 @@
+//! The waiter's side of the line: how one request enters it, moves up, and leaves it, served or
+//! not. The futures in `acquire.rs` drive it.
+
+use core::pin::Pin;
+use core::task::{Context, Poll, ready};
+
+use event_listener::{EventListener, Listener};
+
+use crate::queue::{Queue, Token};
+use crate::state::{CALLED, CLOSED, FAIR, HEAD, LINE, QUEUED, Word};
+
+/// Why a request was not served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    Closed,
+    QueueFull,
+}
+
+/// A request for `n` permits that could not be served at once.
+#[derive(Debug)]
+pub(crate) struct Waiter {
+    n: usize,
+    /// How often it was woken as head and found too few permits.
+    losses: u32,
+    place: Place,
+}
+
+#[derive(Debug)]
+enum Place {
+    /// Not in line: not yet, or not any more.
+    Outside,
+    /// Asleep in the queue, or notified.
+    Queued(EventListener),
+    /// In the seat.
+    Head,
+}
+
+impl Waiter {
+    pub(crate) const fn new(n: usize) -> Self {
+        Self { n, losses: 0, place: Place::Outside }
+    }
+
+    pub(crate) fn n(&self) -> usize {
+        self.n
+    }
+
+    /// Whether it stands in line.
+    #[inline]
+    pub(crate) fn is_waiting(&self) -> bool {
+        !matches!(self.place, Place::Outside)
+    }
+
+    /// Moves up as far as possible. When it is ready the waiter is outside again.
+    pub(crate) fn poll(
+        &mut self,
+        queue: &Queue,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Refusal>> {
+        if !self.is_waiting() {
+            if let Some(outcome) = self.enter(queue) {
+                return Poll::Ready(outcome);
+            }
+        }
+        while let Place::Queued(listener) = &mut self.place {
+            ready!(Future::poll(Pin::new(listener), cx));
+            self.place = Place::Outside;
+            if let Some(outcome) = self.arrive(queue) {
+                return Poll::Ready(outcome);
+            }
+        }
+        self.poll_seated(queue, cx)
+    }
+
+    /// Enters the line, or is served or refused on the way.
+    fn enter(&mut self, queue: &Queue) -> Option<Result<(), Refusal>> {
+        if !queue.enter(self.n) {
+            return Some(Err(Refusal::QueueFull));
+        }
+        let mut listener = None;
+        let mut word = queue.word();
+        let (outcome, left) = loop {
+            let next = if word.has(CLOSED) {
+                break (Err(Refusal::Closed), word);
+            } else if queue.admits_newcomer(word, self.n) {
+                word.plus(self.n)
+            } else if listener.is_some() {
+                word.with(QUEUED)
+            } else if word.has(LINE) {
+                // Asleep first, then QUEUED: who lowers it notifies afterwards, and must find us.
+                listener = Some(queue.listen());
+                word = queue.word();
+                continue;
+            } else {
+                // Nobody waits: straight to the seat, without touching the queue.
+                word.with(HEAD)
+            };
+            // Also when QUEUED is set already: entering has to be a read-modify-write.
+            match queue.replace(word, next) {
+                Err(found) => word = found,
+                Ok(left) if left.in_flight() != word.in_flight() => break (Ok(()), left),
+                Ok(entered) => {
+                    match listener {
+                        Some(listener) => {
+                            self.place = Place::Queued(listener);
+                            // A permit may be free, only not for newcomers.
+                            queue.settle(entered);
+                        }
+                        None => self.place = Place::Head,
+                    }
+                    return None;
+                }
+            }
+        };
+        if listener.is_some_and(EventListener::discard) {
+            decline(queue);
+        }
+        queue.leave(self.n, Some(left));
+        Some(outcome)
+    }
+
+    /// Claims what it was called for: the seat, or a permit.
+    fn arrive(&mut self, queue: &Queue) -> Option<Result<(), Refusal>> {
+        let n = self.n;
+        let token = queue.claim(|word| {
+            if word.has(CLOSED) {
+                word.vacated()
+            } else if word.admits(n) {
+                word.vacated().plus(n)
+            } else {
+                // Still CALLED: it has arrived and not looked yet.
+                word.with(HEAD)
+            }
+        });
+        let (outcome, left) = match token {
+            Token::Seat { after, .. } if after.has(HEAD) => {
+                self.place = Place::Head;
+                return None;
+            }
+            Token::Seat { before, after } if before.in_flight() == after.in_flight() => {
+                (Err(Refusal::Closed), Some(after))
+            }
+            Token::Seat { after, .. } => (Ok(()), Some(after)),
+            Token::Permit if n == 1 => (Ok(()), None),
+            Token::Permit => {
+                self.place = Place::Queued(queue.displace());
+                return None;
+            }
+            Token::Nothing => (Err(Refusal::Closed), None),
+        };
+        queue.leave(n, left);
+        Some(outcome)
+    }
+
+    /// Takes the permits from the seat, or goes to sleep in it.
+    fn poll_seated(&mut self, queue: &Queue, cx: &mut Context<'_>) -> Poll<Result<(), Refusal>> {
+        let mut word = queue.word();
+        let mut lost = false;
+        let mut registered = false;
+        loop {
+            if word.has(CLOSED) || word.admits(self.n) {
+                // The waker must be out before the seat is free for another's.
+                drop(queue.head.take());
+                registered = false;
+                let (outcome, next) = if word.has(CLOSED) {
+                    (Err(Refusal::Closed), word.vacated())
+                } else {
+                    (Ok(()), word.vacated().plus(self.n))
+                };
+                match queue.replace(word, next) {
+                    Ok(left) => {
+                        self.place = Place::Outside;
+                        queue.leave(self.n, Some(left));
+                        return Poll::Ready(outcome);
+                    }
+                    Err(found) => word = found,
+                }
+                continue;
+            }
+            if !registered {
+                // First the waker, then the last look: who frees a permit after it finds it.
+                queue.head.register(cx.waker());
+                registered = true;
+                word = queue.word();
+                continue;
+            }
+            if word.has(CALLED) && !lost {
+                lost = true;
+                self.losses = self.losses.saturating_add(1);
+            }
+            let fair = if self.losses >= queue.patience { FAIR } else { 0 };
+            let asleep = word.without(CALLED).with(fair);
+            if asleep == word {
+                return Poll::Pending;
+            }
+            match queue.replace(word, asleep) {
+                Ok(_) => return Poll::Pending,
+                Err(found) => word = found,
+            }
+        }
+    }
+
+    /// I10: leaves the line, wherever it stands, and passes on what it was called for.
+    pub(crate) fn cancel(&mut self, queue: &Queue) {
+        let left = match core::mem::replace(&mut self.place, Place::Outside) {
+            Place::Outside => return,
+            Place::Queued(listener) => {
+                if listener.discard() {
+                    decline(queue);
+                }
+                None
+            }
+            Place::Head => {
+                drop(queue.head.take());
+                queue.update(|word| Some(word.vacated())).ok().map(|(_, left)| left)
+            }
+        };
+        queue.leave(self.n, left);
+    }
+}
+
+/// Gives back the token of a notified waiter that has no more use for it.
+fn decline(queue: &Queue) {
+    match queue.claim(Word::vacated) {
+        Token::Seat { after, .. } => queue.settle(after),
+        Token::Permit => queue.release(1),
+        Token::Nothing => {}
+    }
+}
