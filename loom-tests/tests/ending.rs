@@ -1,0 +1,178 @@
+//! Close, and waiting until idle (I9, I11).
+
+use std::sync::Arc;
+
+use grmgr::{AcquireError, Limiter};
+use loom_tests::{Task, acquire, assert_at_rest, model, request, run_all, spawn};
+
+#[test]
+fn close_meets_enqueue() {
+    model(|| {
+        let limiter = Arc::new(Limiter::new("", 1));
+        let held = limiter.try_acquire().unwrap();
+        let waiter = spawn({
+            let limiter = limiter.clone();
+            move || acquire(&limiter, 1).map(drop)
+        });
+        limiter.close();
+        assert_eq!(waiter.join().unwrap(), Err(AcquireError::Closed));
+        drop(held);
+        assert_at_rest(&limiter, 1);
+    });
+}
+
+#[test]
+fn close_meets_grant() {
+    model(|| {
+        let limiter = Arc::new(Limiter::new("", 2));
+        let [first, second] = [(); 2].map(|()| limiter.try_acquire_owned().unwrap());
+        let mut waiters = [(); 3].map(|()| request(&limiter, 1));
+        let closer = spawn({
+            let limiter = limiter.clone();
+            move || limiter.close()
+        });
+        drop(first);
+        drop(second);
+        let [a, b, c] = &mut waiters;
+        run_all(&mut [c, b]);
+        closer.join().unwrap();
+        run_all(&mut [c, b, a]);
+        for task in [a, b, c] {
+            // Served or refused, but answered.
+            drop(task.output());
+        }
+        assert_at_rest(&limiter, 2);
+    });
+}
+
+#[test]
+fn close_meets_cancellation() {
+    model(|| {
+        let limiter = Arc::new(Limiter::new("", 2));
+        let [first, second] = [(); 2].map(|()| limiter.try_acquire_owned().unwrap());
+        let mut head = request(&limiter, 1);
+        let handed = request(&limiter, 1);
+        let mut last = request(&limiter, 1);
+        drop(first);
+        drop(second);
+        let closer = spawn({
+            let limiter = limiter.clone();
+            move || limiter.close()
+        });
+        handed.cancel();
+        closer.join().unwrap();
+        run_all(&mut [&mut last, &mut head]);
+        drop((head.output(), last.output()));
+        assert_at_rest(&limiter, 2);
+    });
+}
+
+#[test]
+fn close_survives_set_ceiling() {
+    model(|| {
+        let limiter = Limiter::builder("").ceiling(1).max(2).build().unwrap();
+        let limiter = Arc::new(limiter);
+        let held = limiter.try_acquire_owned().unwrap();
+        let mut waiter = request(&limiter, 1);
+        let closer = spawn({
+            let limiter = limiter.clone();
+            move || limiter.close()
+        });
+        let _ = limiter.set_ceiling(2);
+        closer.join().unwrap();
+        run_all(&mut [&mut waiter]);
+        // Granted by the raise, or refused by the close.
+        drop(waiter.output());
+        assert!(limiter.is_closed());
+        drop(held);
+        assert_at_rest(&limiter, 2);
+    });
+}
+
+#[test]
+fn wait_meets_the_last_release() {
+    model(|| {
+        let limiter = Arc::new(Limiter::new("", 1));
+        let held = limiter.try_acquire_owned().unwrap();
+        let waiter = spawn({
+            let limiter = limiter.clone();
+            move || limiter.wait_blocking()
+        });
+        drop(held);
+        waiter.join().unwrap();
+        assert_at_rest(&limiter, 1);
+    });
+}
+
+#[test]
+fn two_wait_for_the_last_release() {
+    model(|| {
+        let limiter = Arc::new(Limiter::new("", 1));
+        let held = limiter.try_acquire_owned().unwrap();
+        let waiter = spawn({
+            let limiter = limiter.clone();
+            move || limiter.wait_blocking()
+        });
+        let mut task = Task::start(limiter.wait());
+        drop(held);
+        waiter.join().unwrap();
+        task.run();
+        assert!(task.is_done());
+    });
+}
+
+#[test]
+fn wait_meets_a_newcomer() {
+    model(|| {
+        let limiter = Arc::new(Limiter::new("", 1));
+        let held = limiter.try_acquire_owned().unwrap();
+        let newcomer = spawn({
+            let limiter = limiter.clone();
+            move || drop(acquire(&limiter, 1).unwrap())
+        });
+        let mut idle = Task::start(limiter.wait());
+        drop(held);
+        newcomer.join().unwrap();
+        idle.run();
+        assert!(idle.is_done());
+        assert_at_rest(&limiter, 1);
+    });
+}
+
+#[test]
+fn wait_meets_the_last_waiters_cancellation() {
+    model(|| {
+        let limiter = Arc::new(Limiter::new("", 1));
+        limiter.pause();
+        let head = request(&limiter, 1);
+        let last = request(&limiter, 1);
+        let waiter = spawn({
+            let limiter = limiter.clone();
+            move || limiter.wait_blocking()
+        });
+        head.cancel();
+        last.cancel();
+        waiter.join().unwrap();
+        limiter.resume();
+        assert_at_rest(&limiter, 1);
+    });
+}
+
+#[test]
+fn wait_meets_close() {
+    model(|| {
+        let limiter = Arc::new(Limiter::new("", 1));
+        limiter.pause();
+        let mut head = request(&limiter, 1);
+        let mut next = request(&limiter, 1);
+        let waiter = spawn({
+            let limiter = limiter.clone();
+            move || limiter.wait_blocking()
+        });
+        limiter.close();
+        waiter.join().unwrap();
+        run_all(&mut [&mut head, &mut next]);
+        assert!(head.output().is_err() && next.output().is_err());
+        assert_at_rest(&limiter, 1);
+    });
+}

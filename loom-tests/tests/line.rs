@@ -1,0 +1,209 @@
+//! The line of waiters: nobody who can be served sleeps on (I3), nothing is lost (I2).
+
+use std::sync::Arc;
+
+use grmgr::Limiter;
+use loom_tests::{acquire, assert_at_rest, model, request, run_all, serve, serve_all, spawn};
+
+#[test]
+fn release_meets_enqueue() {
+    model(|| {
+        let limiter = Arc::new(Limiter::new("", 1));
+        let held = limiter.clone().try_acquire_owned().unwrap();
+        let waiter = spawn({
+            let limiter = limiter.clone();
+            move || drop(acquire(&limiter, 1).unwrap())
+        });
+        drop(held);
+        waiter.join().unwrap();
+        assert_at_rest(&limiter, 1);
+    });
+}
+
+#[test]
+fn release_meets_enqueue_behind_a_head() {
+    model(|| {
+        let limiter = Arc::new(Limiter::new("", 2));
+        let held = [(); 2].map(|()| limiter.try_acquire_owned().unwrap());
+        let mut head = request(&limiter, 1);
+        let waiter = spawn({
+            let limiter = limiter.clone();
+            move || drop(acquire(&limiter, 1).unwrap())
+        });
+        let [first, second] = held;
+        drop(first);
+        drop(second);
+        serve(&mut [&mut head]);
+        waiter.join().unwrap();
+        serve_all(&mut [&mut head]);
+        assert_at_rest(&limiter, 2);
+    });
+}
+
+#[test]
+fn two_releases_before_the_first_waiter_runs_admit_two() {
+    model(|| {
+        let limiter = Arc::new(Limiter::new("", 2));
+        let [first, second] = [(); 2].map(|()| limiter.try_acquire_owned().unwrap());
+        let mut waiters = [(); 3].map(|()| request(&limiter, 1));
+        let other = spawn(move || drop(first));
+        drop(second);
+        other.join().unwrap();
+        let [a, b, c] = &mut waiters;
+        let woken = [&*a, b, c].map(|task| task.is_woken());
+        assert_eq!(woken, [true, true, false]);
+        serve_all(&mut [a, b, c]);
+        assert_at_rest(&limiter, 2);
+    });
+}
+
+#[test]
+fn releases_of_two_threads_reach_two_blocked_ones() {
+    model(|| {
+        let limiter = Arc::new(Limiter::new("", 2));
+        let [first, second] = [(); 2].map(|()| limiter.try_acquire_owned().unwrap());
+        let waiters = [(); 2].map(|()| {
+            let limiter = limiter.clone();
+            spawn(move || drop(acquire(&limiter, 1).unwrap()))
+        });
+        drop(first);
+        drop(second);
+        for waiter in waiters {
+            waiter.join().unwrap();
+        }
+        assert_at_rest(&limiter, 2);
+    });
+}
+
+/// The queue is empty but for a waiter that was handed a permit and has not run. A further call
+/// reaches nobody, while that waiter arrives and takes the seat that was opened.
+#[test]
+fn call_that_reaches_nobody_meets_a_handed_permit() {
+    model(|| {
+        let limiter = Arc::new(Limiter::new("", 3));
+        let [first, second, third] = [(); 3].map(|()| limiter.try_acquire_owned().unwrap());
+        let mut head = request(&limiter, 1);
+        let mut handed = request(&limiter, 1);
+        // The seat's waiter is woken, the other one is handed a permit.
+        drop(first);
+        drop(second);
+        assert!(head.is_woken() && handed.is_woken());
+        // The seat is free again; the release finds QUEUED, and opens it for nobody.
+        head.cancel();
+        let other = spawn(move || drop(third));
+        handed.run();
+        let permit = handed.output().unwrap();
+        other.join().unwrap();
+        drop(permit);
+        assert_at_rest(&limiter, 3);
+    });
+}
+
+/// As above, with the waiter on another thread and a newcomer that enqueues meanwhile.
+#[test]
+fn newcomer_meets_a_seat_that_is_taken_back() {
+    model(|| {
+        let limiter = Arc::new(Limiter::new("", 2));
+        let [first, second] = [(); 2].map(|()| limiter.try_acquire_owned().unwrap());
+        let head = request(&limiter, 1);
+        let queued = request(&limiter, 1);
+        // Leaves QUEUED set, with nobody in the queue.
+        queued.cancel();
+        let newcomer = spawn({
+            let limiter = limiter.clone();
+            move || drop(acquire(&limiter, 1).unwrap())
+        });
+        head.cancel();
+        drop(first);
+        drop(second);
+        newcomer.join().unwrap();
+        assert_at_rest(&limiter, 2);
+    });
+}
+
+#[test]
+fn enqueue_meets_the_seat_given_up() {
+    model(|| {
+        let limiter = Arc::new(Limiter::new("", 2));
+        let [first, second] = [(); 2].map(|()| limiter.try_acquire_owned().unwrap());
+        let mut head = request(&limiter, 1);
+        drop(first);
+        let newcomers = [(); 2].map(|()| {
+            let limiter = limiter.clone();
+            spawn(move || drop(acquire(&limiter, 1).unwrap()))
+        });
+        // The head takes its permit and leaves the seat while they enter.
+        serve(&mut [&mut head]);
+        drop(second);
+        serve(&mut [&mut head]);
+        if !head.is_done() {
+            head.cancel();
+        }
+        for newcomer in newcomers {
+            newcomer.join().unwrap();
+        }
+        assert_at_rest(&limiter, 2);
+    });
+}
+
+#[test]
+fn strict_line_is_served_in_order() {
+    model(|| {
+        let limiter = Limiter::builder("").ceiling(2).patience(0).build().unwrap();
+        let limiter = Arc::new(limiter);
+        let [first, second] = [(); 2].map(|()| limiter.try_acquire_owned().unwrap());
+        let mut a = request(&limiter, 1);
+        let mut b = request(&limiter, 1);
+        let releaser = spawn(move || drop(first));
+        // Nobody overtakes (I4), though a permit may be free.
+        assert!(limiter.try_acquire().is_err());
+        releaser.join().unwrap();
+        assert!(limiter.try_acquire().is_err());
+        assert!(a.is_woken() && !b.is_woken());
+        drop(second);
+        run_all(&mut [&mut a, &mut b]);
+        drop((a.output().unwrap(), b.output().unwrap()));
+        assert_at_rest(&limiter, 2);
+    });
+}
+
+#[test]
+fn head_that_lost_often_enough_is_served_next() {
+    model(|| {
+        let limiter = Limiter::builder("").ceiling(1).patience(1).build().unwrap();
+        let limiter = Arc::new(limiter);
+        let held = limiter.try_acquire_owned().unwrap();
+        let mut head = request(&limiter, 1);
+        let barger = spawn({
+            let limiter = limiter.clone();
+            move || {
+                drop(held);
+                for _ in 0..2 {
+                    drop(limiter.try_acquire());
+                }
+            }
+        });
+        head.run();
+        barger.join().unwrap();
+        head.run();
+        drop(head.output().unwrap());
+        assert_at_rest(&limiter, 1);
+    });
+}
+
+#[test]
+fn blocking_and_async_waiters_share_the_line() {
+    model(|| {
+        let limiter = Arc::new(Limiter::new("", 1));
+        let held = limiter.try_acquire_owned().unwrap();
+        let mut task = request(&limiter, 1);
+        let thread = spawn({
+            let limiter = limiter.clone();
+            move || drop(acquire(&limiter, 1).unwrap())
+        });
+        drop(held);
+        serve_all(&mut [&mut task]);
+        thread.join().unwrap();
+        assert_at_rest(&limiter, 1);
+    });
+}
