@@ -28,8 +28,9 @@ impl Wake for Parker {
 
     fn wake_by_ref(self: &Arc<Self>) {
         // Release pairs with the Acquire in `park`: what was done before the wake is seen after.
-        self.woken.store(true, Release);
-        self.thread.unpark();
+        if !self.woken.swap(true, Release) {
+            self.thread.unpark();
+        }
     }
 }
 
@@ -69,7 +70,8 @@ fn park_timeout(_: core::time::Duration) {
 thread_local! {
     /// The thread's parker, while nobody uses it. A wait inside a wait (in a waker, or in a
     /// future's poll) finds none and makes its own.
-    static PARKER: RefCell<Option<(Arc<Parker>, Waker)>> = const { RefCell::new(None) };
+    #[allow(clippy::missing_const_for_thread_local, reason = "not accepted by loom's macro")]
+    static PARKER: RefCell<Option<(Arc<Parker>, Waker)>> = RefCell::new(None);
 }
 
 /// Runs `future` to its end, or until `deadline` (then `None`, and the future is dropped).

@@ -167,9 +167,6 @@ impl Queue {
                 Duty::WakeHead => self.replace(word, word.with(CALLED)).inspect(|_| {
                     self.head.wake();
                 }),
-                // No waiter has entered since `waiting` was 0: entering ends with a
-                // read-modify-write, and one that comes later sets QUEUED again.
-                Duty::LowerQueued => self.replace(word, word.without(QUEUED)),
                 Duty::Call { seat, permits } => self.call(word, seat, permits),
                 Duty::CallAll => self.call_all(word),
             };
@@ -180,10 +177,11 @@ impl Queue {
     /// Calls waiters from the queue: one to the seat, if `seat`, and `permits` more, each with a
     /// permit.
     ///
-    /// QUEUED is lowered first and raised again only if everybody asked for was there. A waiter
-    /// that saw it set before is asleep already, so the notification finds it; one that comes
-    /// later sets it itself. DISPATCH keeps the line from looking empty meanwhile, and others
-    /// from calling: they leave it to us, who look again at the end.
+    /// QUEUED is lowered first and raised again only if somebody may be left: everybody asked for
+    /// was there, and there are waiters at all. A waiter that saw it set before is asleep already
+    /// and has been counted, so we find it; one that comes later sets it itself. DISPATCH keeps
+    /// the line from looking empty meanwhile, and others from calling: they leave it to us, who
+    /// look again at the end.
     fn call(&self, word: Word, seat: bool, permits: usize) -> Result<Word, Word> {
         let opened = if seat { CALLED } else { 0 };
         let mut word =
@@ -197,9 +195,10 @@ impl Queue {
         // What reached nobody is taken back: the permits first.
         let mut back = self.unhand(missed.min(permits));
         let mut seat_missed = missed > permits;
+        let more = missed == 0 && self.waiting() > 0;
         loop {
             let mut next = word.without(DISPATCH);
-            if missed == 0 {
+            if more {
                 next = next.with(QUEUED);
             }
             if seat_missed {

@@ -190,7 +190,7 @@ impl Word {
         }
         let (waiting, units_only) = line();
         if waiting == 0 {
-            return Duty::LowerQueued;
+            return Duty::Call { seat: false, permits: 0 };
         }
         if self.has(CLOSED) {
             return Duty::CallAll;
@@ -218,10 +218,9 @@ pub(crate) enum Duty {
     AnnounceIdle,
     /// Wake the head: there is something for it.
     WakeHead,
-    /// Clear `QUEUED`: nobody waits.
-    LowerQueued,
     /// Call waiters from the queue: one to the open seat, if `seat`, and one for each of
-    /// `permits`, which are counted in flight beforehand.
+    /// `permits`, which are counted in flight beforehand. With neither it only finds out that
+    /// nobody waits.
     Call {
         seat: bool,
         permits: usize,
