@@ -38,6 +38,8 @@ fn large_newcomer_that_is_handed_a_permit_gives_it_back() {
         });
         drop(first);
         drop(second);
+        // Polled unasked: its wake-up may still be on its way, from the other thread.
+        head.poll();
         serve(&mut [&mut head]);
         large.join().unwrap();
         serve_all(&mut [&mut head]);
