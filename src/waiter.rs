@@ -1,6 +1,7 @@
 //! The waiter's side of the line: how one request enters it, moves up, and leaves it, served or
 //! not. The futures in `acquire.rs` drive it.
 
+use core::mem::{self, ManuallyDrop};
 use core::pin::Pin;
 use core::task::{Context, Poll, ready};
 
@@ -29,8 +30,9 @@ pub(crate) struct Waiter {
 enum Place {
     /// Not in line: not yet, or not any more.
     Outside,
-    /// Asleep in the queue, or notified.
-    Queued(EventListener),
+    /// Asleep in the queue, or notified. The listener is taken out by hand, by `leave_place`: its
+    /// drop glue would lie on the way of every request that need not wait.
+    Queued(ManuallyDrop<EventListener>),
     /// In the seat.
     Head,
 }
@@ -62,8 +64,8 @@ impl Waiter {
             }
         }
         while let Place::Queued(listener) = &mut self.place {
-            ready!(Future::poll(Pin::new(listener), cx));
-            self.place = Place::Outside;
+            ready!(Future::poll(Pin::new(&mut **listener), cx));
+            drop(self.leave_place());
             if let Some(outcome) = self.arrive(queue) {
                 return Poll::Ready(outcome);
             }
@@ -101,7 +103,7 @@ impl Waiter {
                 Ok(entered) => {
                     match listener {
                         Some(listener) => {
-                            self.place = Place::Queued(listener);
+                            self.place = Place::Queued(ManuallyDrop::new(listener));
                             // A permit may be free, only not for newcomers.
                             queue.settle(entered);
                         }
@@ -142,7 +144,7 @@ impl Waiter {
             Token::Seat { after, .. } => (Ok(()), Some(after)),
             Token::Permit if n == 1 => (Ok(()), None),
             Token::Permit => {
-                self.place = Place::Queued(queue.displace());
+                self.place = Place::Queued(ManuallyDrop::new(queue.displace()));
                 return None;
             }
             Token::Nothing => (Err(Refusal::Closed), None),
@@ -201,20 +203,27 @@ impl Waiter {
 
     /// I10: leaves the line, wherever it stands, and passes on what it was called for.
     pub(crate) fn cancel(&mut self, queue: &Queue) {
-        let left = match core::mem::replace(&mut self.place, Place::Outside) {
-            Place::Outside => return,
-            Place::Queued(listener) => {
-                if listener.discard() {
-                    decline(queue);
-                }
-                None
+        let seated = matches!(self.place, Place::Head);
+        let left = if let Some(listener) = self.leave_place() {
+            if listener.discard() {
+                decline(queue);
             }
-            Place::Head => {
-                drop(queue.head.take());
-                queue.update(|word| Some(word.vacated())).ok().map(|(_, left)| left)
-            }
+            None
+        } else if seated {
+            drop(queue.head.take());
+            queue.update(|word| Some(word.vacated())).ok().map(|(_, left)| left)
+        } else {
+            return;
         };
         queue.leave(self.n, left);
+    }
+
+    /// Puts it outside; returns the listener if it was in the queue.
+    fn leave_place(&mut self) -> Option<EventListener> {
+        match mem::replace(&mut self.place, Place::Outside) {
+            Place::Queued(listener) => Some(ManuallyDrop::into_inner(listener)),
+            Place::Outside | Place::Head => None,
+        }
     }
 }
 
