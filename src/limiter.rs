@@ -53,15 +53,17 @@ pub(crate) const MANUAL: &str = "manual";
 /// it); but one that, inside `wake`, polls or drops a request waiting for the same limiter may
 /// deadlock, and one that panics there may leave the limiter's line standing. No executor does
 /// either.
+// Two limiters side by side share no cache line, and the queue's order of fields counts.
+#[repr(C, align(64))]
 pub struct Limiter {
     queue: Queue,
-    /// Permits in flight without a guard.
-    forgotten: AtomicU32,
     throttle: Throttle,
     hold: Hold,
     /// `None`: the system's, if there is one.
     clock: Option<Box<dyn Clock>>,
     name: Cow<'static, str>,
+    /// Permits in flight without a guard.
+    forgotten: AtomicU32,
     #[cfg(feature = "stats")]
     counters: Counters,
 }

@@ -23,15 +23,15 @@ use crate::sync::atomic::{
 };
 use crate::sync::const_unless_loom;
 
+// In this order, what a release, a wake-up and a newcomer touch lies in one cache line: a limiter
+// begins with its queue, at the beginning of a line.
+#[repr(C)]
 pub(crate) struct Queue {
     word: AtomicU64,
     /// Flags at which a newcomer may not take a permit.
     barrier: u64,
-    /// How often the head may lose before permits are kept for it.
-    pub(crate) patience: u32,
-    /// How many may wait. `u32::MAX` stands for any number: so many would not fit in memory.
-    max_waiting: u32,
-
+    /// The head's waker. Only who sits in the seat registers here.
+    pub(crate) head: AtomicWaker,
     /// Waiters that have not finished, whether asleep, called or seated. Raised before a waiter
     /// enters the line.
     waiting: AtomicU32,
@@ -39,14 +39,16 @@ pub(crate) struct Queue {
     large: AtomicU32,
     /// Permits handed to waiters that have not claimed them yet.
     handed: AtomicU32,
+    /// How often the head may lose before permits are kept for it.
+    pub(crate) patience: u32,
+    /// How many may wait. `u32::MAX` stands for any number: so many would not fit in memory.
+    max_waiting: u32,
 
     /// Where waiters sleep.
     line: Event,
     /// Where a large request sleeps that had been called out of turn (see [`Queue::displace`]).
     /// It is served before `line`.
     front: Event,
-    /// The head's waker. Only who sits in the seat registers here.
-    pub(crate) head: AtomicWaker,
     /// Where those sleep who wait for the limiter to be idle.
     idle: Event,
 }
@@ -186,14 +188,16 @@ impl Queue {
         let opened = if seat { CALLED } else { 0 };
         let mut word =
             self.replace(word, word.without(QUEUED).with(DISPATCH | opened).plus(permits))?;
-        // Relaxed, like every access to `handed`: the queue's mutex orders it with the claims.
-        self.handed.fetch_add(permits as u32, Relaxed);
+        if permits > 0 {
+            // Relaxed, like every access to `handed`: the queue's mutex orders it with the claims.
+            self.handed.fetch_add(permits as u32, Relaxed);
+        }
 
         let tokens = usize::from(seat) + permits;
         let missed = tokens - self.notify(tokens);
 
         // What reached nobody is taken back: the permits first.
-        let mut back = self.unhand(missed.min(permits));
+        let mut back = if missed > 0 { self.unhand(missed.min(permits)) } else { 0 };
         let mut seat_missed = missed > permits;
         let more = missed == 0 && self.waiting() > 0;
         loop {

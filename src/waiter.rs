@@ -160,9 +160,12 @@ impl Waiter {
         let mut registered = false;
         loop {
             if word.has(CLOSED) || word.admits(self.n) {
-                // The waker must be out before the seat is free for another's.
-                drop(queue.head.take());
-                registered = false;
+                // The waker must be out before the seat is free for another's. If CALLED is set,
+                // whoever set it takes it out, unless it was put there since.
+                if registered || !word.has(CALLED) {
+                    drop(queue.head.take());
+                    registered = false;
+                }
                 let (outcome, next) = if word.has(CLOSED) {
                     (Err(Refusal::Closed), word.vacated())
                 } else {
