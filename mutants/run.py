@@ -1,0 +1,99 @@
+#!/usr/bin/env python3
+"""The mutation drill: breaks the primitive on purpose, one break at a time, and tells which check
+notices.
+
+    mutants/run.py [--only TEXT] [--sample N] [--checks NAMES] [--table FILE]
+
+Each break in breaks.py is applied to a copy of the tree below target/. The checks run from the
+quickest to the slowest until one fails. Exits non-zero if a break goes unnoticed that is not
+marked there as one that cannot matter.
+"""
+
+import argparse
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+from breaks import BREAKS  # noqa: E402
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+COPY = ROOT / "target" / "mutants"
+
+# Name, environment, command. A check that hangs has failed.
+CHECKS = [
+    ("unit", {}, "cargo test -q -p grmgr --lib"),
+    ("behaviour", {}, "cargo test -q -p grmgr --tests"),
+    ("rounds", {"MODEL_ROUNDS": "500"}, "cargo test -q -p loom-tests"),
+    ("loom", {"RUSTFLAGS": "--cfg loom"}, "cargo test -q -p loom-tests --release --target-dir target/loom"),
+]
+LIMIT = 300
+
+
+def copy_tree():
+    COPY.mkdir(parents=True, exist_ok=True)
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT, check=True, capture_output=True, text=True,
+    ).stdout.splitlines()
+    for name in listed:
+        source, to = ROOT / name, COPY / name
+        if source.is_file() and (not to.exists() or source.read_bytes() != to.read_bytes()):
+            to.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, to)
+
+
+def passes(command, env):
+    try:
+        done = subprocess.run(
+            command.split(), cwd=COPY, env={**os.environ, **env}, timeout=LIMIT,
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        )
+    except subprocess.TimeoutExpired:
+        return False
+    if "could not compile" in done.stderr and "warning" not in done.stderr.split("could not compile")[0][-3000:]:
+        sys.exit(f"the broken code does not compile:\n{done.stderr}")
+    if "error[E" in done.stderr:
+        sys.exit(f"the broken code does not compile:\n{done.stderr}")
+    return done.returncode == 0
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--only", default="", help="only breaks whose name contains this")
+    parser.add_argument("--sample", type=int, help="only this many, evenly spread")
+    parser.add_argument("--checks", help="only these checks, separated by commas")
+    parser.add_argument("--table", help="write the result as a Markdown table to this file")
+    args = parser.parse_args()
+
+    breaks = [b for b in BREAKS if args.only in b.name]
+    if args.sample:
+        breaks = breaks[:: max(1, len(breaks) // args.sample)][: args.sample]
+    checks = [c for c in CHECKS if not args.checks or c[0] in args.checks.split(",")]
+    rows, unnoticed = [], []
+    for broken in breaks:
+        copy_tree()
+        file = COPY / "src" / broken.file
+        text = file.read_text()
+        if text.count(broken.old) != 1:
+            sys.exit(f"{broken.name}: found {text.count(broken.old)} times, not once, in {broken.file}")
+        file.write_text(text.replace(broken.old, broken.new))
+        began = time.monotonic()
+        caught = next((name for name, env, cmd in checks if not passes(cmd, env)), None)
+        verdict = caught or (f"nothing: {broken.harmless}" if broken.harmless else "NOTHING")
+        print(f"{broken.file:12} {broken.name}: {verdict} ({time.monotonic() - began:.0f} s)", flush=True)
+        rows.append(f"| `{broken.file}` | {broken.name} | {verdict} |")
+        if not caught and not broken.harmless:
+            unnoticed.append(broken.name)
+        shutil.copyfile(ROOT / "src" / broken.file, file)
+    if args.table:
+        head = "| file | break | noticed by |\n|---|---|---|\n"
+        pathlib.Path(args.table).write_text(head + "\n".join(rows) + "\n")
+    print(f"{len(rows) - len(unnoticed)} passed, {len(unnoticed)} failed")
+    sys.exit(bool(unnoticed) or not rows)
+
+
+main()
