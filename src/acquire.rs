@@ -63,10 +63,7 @@ impl<L: Deref<Target = Limiter>> AcquireOf<L> {
 
     /// The way of a request that found no permit at once.
     #[cold]
-    fn poll_waiting(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<PermitOf<L>, AcquireError>> {
+    fn poll_waiting(&mut self, cx: &mut Context<'_>) -> Poll<Result<PermitOf<L>, AcquireError>> {
         let limiter = self.limiter.as_deref().expect(ANSWERED);
         let n = self.waiter.n();
         let waited = self.waiter.is_waiting();

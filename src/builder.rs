@@ -153,7 +153,14 @@ impl Builder {
         // So many waiters would not fit in memory: u32::MAX is any number.
         let max_waiting =
             self.max_waiting.map_or(u32::MAX, |n| u32::try_from(n).unwrap_or(u32::MAX));
-        Ok(Limiter::from_parts(self.name, ceiling, throttle, self.patience, max_waiting, self.clock))
+        Ok(Limiter::from_parts(
+            self.name,
+            ceiling,
+            throttle,
+            self.patience,
+            max_waiting,
+            self.clock,
+        ))
     }
 }
 

@@ -57,7 +57,8 @@ impl ManualClock {
     /// Moves the clock forward by `by`, at most to its end, 2^64 - 1 ns (584 years).
     pub fn advance(&self, by: Duration) {
         // Relaxed: the time is all there is to see.
-        let _ = self.nanos.fetch_update(Relaxed, Relaxed, |now| Some(now.saturating_add(nanos(by))));
+        let _ =
+            self.nanos.fetch_update(Relaxed, Relaxed, |now| Some(now.saturating_add(nanos(by))));
     }
 }
 

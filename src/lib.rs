@@ -12,6 +12,8 @@ mod acquire;
 mod block;
 mod builder;
 mod clock;
+#[cfg(feature = "serde")]
+mod config;
 mod error;
 mod idle;
 mod limiter;
@@ -32,6 +34,8 @@ pub use builder::Builder;
 #[cfg(feature = "std")]
 pub use clock::SystemClock;
 pub use clock::{Clock, ManualClock};
+#[cfg(feature = "serde")]
+pub use config::Config;
 pub use error::{AcquireError, ConfigError, TryAcquireError};
 pub use idle::Wait;
 pub use limiter::{Limiter, Snapshot};

@@ -13,9 +13,7 @@
 
 use event_listener::{Event, EventListener, Listener};
 
-use crate::state::{
-    CALLED, CLOSED, DISPATCH, Duty, IDLE, PAUSED, QUEUED, Word, newcomer_barrier,
-};
+use crate::state::{CALLED, CLOSED, DISPATCH, Duty, IDLE, PAUSED, QUEUED, Word, newcomer_barrier};
 use crate::sync::AtomicWaker;
 use crate::sync::atomic::{
     AtomicU32, AtomicU64,

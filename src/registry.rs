@@ -99,11 +99,7 @@ impl Registry {
     }
 
     /// [`Limiter::adjust`] on each, with what came of it.
-    pub fn adjust_all(
-        &self,
-        to: Adjust,
-        cause: &'static str,
-    ) -> Vec<(Arc<Limiter>, Adjustment)> {
+    pub fn adjust_all(&self, to: Adjust, cause: &'static str) -> Vec<(Arc<Limiter>, Adjustment)> {
         let adjust = |limiter: Arc<Limiter>| {
             let result = limiter.adjust(to, cause);
             (limiter, result)

@@ -113,11 +113,7 @@ impl Word {
     /// or closed).
     #[inline]
     pub(crate) fn free(self) -> usize {
-        if self.has(PAUSED | CLOSED) {
-            0
-        } else {
-            self.ceiling().saturating_sub(self.in_flight())
-        }
+        if self.has(PAUSED | CLOSED) { 0 } else { self.ceiling().saturating_sub(self.in_flight()) }
     }
 
     /// I1: whether a request for `n` fits under the ceiling, or may run alone.
@@ -202,11 +198,7 @@ impl Word {
         // handed to the next behind it.
         let seat = !self.has(HEAD | CALLED);
         let permits = if units_only { (free - 1).min(waiting) } else { 0 };
-        if seat || permits > 0 {
-            Duty::Call { seat, permits }
-        } else {
-            Duty::Nothing
-        }
+        if seat || permits > 0 { Duty::Call { seat, permits } } else { Duty::Nothing }
     }
 }
 

@@ -28,7 +28,7 @@ pub fn model(f: impl Fn() + Send + Sync + 'static) {
     let executions = Arc::new(std::sync::atomic::AtomicUsize::new(0));
     let counter = executions.clone();
     builder.check(move || {
-        counter.fetch_add(1, SeqCst);  
+        counter.fetch_add(1, SeqCst);
         f();
     });
     eprintln!("{} executions", executions.load(SeqCst));
