@@ -176,3 +176,27 @@ fn wait_meets_close() {
         assert_at_rest(&limiter, 1);
     });
 }
+
+/// The one called to the seat gives it up while the caller has QUEUED lowered: the line looks empty
+/// but for DISPATCH.
+#[test]
+fn idle_is_not_announced_while_somebody_sleeps() {
+    model(|| {
+        let limiter = Arc::new(Limiter::new("", 1));
+        let held = limiter.try_acquire_owned().unwrap();
+        let head = request(&limiter, 1);
+        let called = Task::start(limiter.acquire_owned());
+        let mut last = request(&limiter, 1);
+        let mut idle = Task::start(limiter.wait());
+        let canceller = spawn(move || called.cancel());
+        drop(held);
+        head.cancel();
+        canceller.join().unwrap();
+        assert!(!idle.is_woken(), "told to be idle while a waiter is left (I11)");
+        run_all(&mut [&mut last]);
+        drop(last.output().unwrap());
+        idle.run();
+        assert!(idle.is_done());
+        assert_at_rest(&limiter, 1);
+    });
+}

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use grmgr::Limiter;
-use loom_tests::{acquire, assert_at_rest, model, request, run_all, serve, serve_all, spawn};
+use loom_tests::{Task, acquire, assert_at_rest, model, request, run_all, serve, serve_all, spawn};
 
 #[test]
 fn release_meets_enqueue() {
@@ -204,6 +204,28 @@ fn blocking_and_async_waiters_share_the_line() {
         serve(&mut [&mut task]);
         thread.join().unwrap();
         serve_all(&mut [&mut task]);
+        assert_at_rest(&limiter, 1);
+    });
+}
+
+/// The seat may be vacant while a waiter is being called and others sleep behind it.
+#[test]
+fn strict_line_lets_nobody_past_while_waiters_are_called() {
+    model(|| {
+        let limiter = Limiter::builder("").ceiling(1).patience(0).build().unwrap();
+        let limiter = Arc::new(limiter);
+        let held = limiter.try_acquire_owned().unwrap();
+        let head = request(&limiter, 1);
+        let called = Task::start(limiter.acquire_owned());
+        let mut last = request(&limiter, 1);
+        let canceller = spawn(move || called.cancel());
+        let releaser = spawn(move || drop(held));
+        head.cancel();
+        assert!(limiter.try_acquire().is_err(), "overtook a waiter (I4)");
+        releaser.join().unwrap();
+        canceller.join().unwrap();
+        run_all(&mut [&mut last]);
+        drop(last.output().unwrap());
         assert_at_rest(&limiter, 1);
     });
 }
