@@ -71,7 +71,7 @@ impl<L: Deref<Target = Limiter>> AcquireOf<L> {
         let outcome = if let Some(answer) = answer {
             answer
         } else {
-            let polled = self.waiter.poll(limiter.queue(), cx);
+            let polled = self.waiter.poll(&limiter.queue, cx);
             if !waited && self.waiter.is_waiting() {
                 self.since = limiter.on_waiting();
             }
@@ -85,7 +85,7 @@ impl<L: Deref<Target = Limiter>> AcquireOf<L> {
                 }
                 Err(Refusal::Closed) => Err(AcquireError::Closed),
                 Err(Refusal::QueueFull) => {
-                    Err(AcquireError::QueueFull { max_waiting: limiter.queue().max_waiting() })
+                    Err(AcquireError::QueueFull { max_waiting: limiter.queue.max_waiting() })
                 }
             }
         };
@@ -102,7 +102,7 @@ impl<L: Deref<Target = Limiter>> AcquireOf<L> {
     #[cold]
     fn cancel(&mut self) {
         if let Some(limiter) = self.limiter.as_deref() {
-            self.waiter.cancel(limiter.queue());
+            self.waiter.cancel(&limiter.queue);
             limiter.on_cancelled();
         }
     }

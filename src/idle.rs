@@ -30,7 +30,7 @@ impl Future for Wait<'_> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         if self.listener.is_none() {
-            self.listener = self.limiter.queue().listen_idle();
+            self.listener = self.limiter.queue.listen_idle();
         }
         if let Some(listener) = &mut self.listener {
             // I11, latched: the notification stays with the listener.

@@ -22,6 +22,7 @@ mod permit;
 mod queue;
 #[cfg(feature = "std")]
 mod registry;
+mod snapshot;
 mod state;
 #[cfg(feature = "stats")]
 mod stats;
@@ -38,10 +39,11 @@ pub use clock::{Clock, ManualClock};
 pub use config::Config;
 pub use error::{AcquireError, ConfigError, TryAcquireError};
 pub use idle::Wait;
-pub use limiter::{Limiter, Snapshot};
+pub use limiter::Limiter;
 pub use permit::{OwnedPermit, Permit, PermitOf};
 #[cfg(feature = "std")]
 pub use registry::{NameTaken, Registry};
+pub use snapshot::Snapshot;
 #[cfg(feature = "stats")]
 pub use stats::{Change, Stats, WaitHistogram};
 pub use throttle::{Adjust, Adjustment, Throttle};

@@ -15,7 +15,7 @@ use crate::permit::PermitOf;
 use crate::queue::Queue;
 use crate::state::{CLOSED, MAX_COUNT, PAUSED};
 #[cfg(feature = "stats")]
-use crate::stats::{Change, Counters, Stats};
+use crate::stats::Counters;
 use crate::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use crate::sync::const_unless_loom;
 use crate::throttle::Hold;
@@ -56,45 +56,16 @@ pub(crate) const MANUAL: &str = "manual";
 // Two limiters side by side share no cache line, and the queue's order of fields counts.
 #[repr(C, align(64))]
 pub struct Limiter {
-    queue: Queue,
-    throttle: Throttle,
-    hold: Hold,
+    pub(crate) queue: Queue,
+    pub(crate) throttle: Throttle,
+    pub(crate) hold: Hold,
     /// `None`: the system's, if there is one.
-    clock: Option<Box<dyn Clock>>,
-    name: Cow<'static, str>,
+    pub(crate) clock: Option<Box<dyn Clock>>,
+    pub(crate) name: Cow<'static, str>,
     /// Permits in flight without a guard.
-    forgotten: AtomicU32,
+    pub(crate) forgotten: AtomicU32,
     #[cfg(feature = "stats")]
-    counters: Counters,
-}
-
-/// A limiter at one moment. `in_flight`, `ceiling`, `paused` and `closed` belong together; the
-/// rest may be a little older or newer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Snapshot {
-    /// The limiter's name.
-    pub name: Cow<'static, str>,
-    /// Permits in flight: in guards, forgotten, or handed to a request that has not seen it yet.
-    /// May be above the ceiling after that was lowered.
-    pub in_flight: usize,
-    /// The ceiling.
-    pub ceiling: usize,
-    /// The lowest ceiling.
-    pub min: usize,
-    /// The highest ceiling.
-    pub max: usize,
-    /// Requests that wait.
-    pub waiting: usize,
-    /// Whether it is closed.
-    pub closed: bool,
-    /// Whether it is paused.
-    pub paused: bool,
-    /// For how long further steps up and down are refused.
-    pub hold_remaining: Duration,
-    /// What it has counted.
-    #[cfg(feature = "stats")]
-    pub stats: Stats,
+    pub(crate) counters: Counters,
 }
 
 /// Making one.
@@ -444,76 +415,8 @@ impl Limiter {
     }
 }
 
-/// Reading it.
+/// For the other modules.
 impl Limiter {
-    /// Its name. Any text will do.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// The ceiling now.
-    pub fn ceiling(&self) -> usize {
-        self.queue.word().ceiling()
-    }
-
-    /// Permits in flight: in guards, forgotten, or handed to a waiter that has not run yet. May
-    /// be above the ceiling after that was lowered.
-    pub fn in_flight(&self) -> usize {
-        self.queue.word().in_flight()
-    }
-
-    /// The ceiling less what is in flight. A request may be refused one of them while they are
-    /// kept for the head of the line, or while the limiter is paused.
-    pub fn available(&self) -> usize {
-        let word = self.queue.word();
-        word.ceiling().saturating_sub(word.in_flight())
-    }
-
-    /// Requests that have begun to wait and have neither been answered nor been dropped.
-    pub fn waiting(&self) -> usize {
-        self.queue.waiting()
-    }
-
-    /// The rule by which its ceiling moves.
-    pub fn throttle(&self) -> Throttle {
-        self.throttle
-    }
-
-    /// All of it at once.
-    pub fn snapshot(&self) -> Snapshot {
-        let word = self.queue.word();
-        Snapshot {
-            name: self.name.clone(),
-            in_flight: word.in_flight(),
-            ceiling: word.ceiling(),
-            min: self.throttle.min,
-            max: self.throttle.max,
-            waiting: self.waiting(),
-            closed: word.has(CLOSED),
-            paused: word.has(PAUSED),
-            hold_remaining: self.now().map_or(Duration::ZERO, |now| self.hold.remaining(now)),
-            #[cfg(feature = "stats")]
-            stats: self.counters.read(),
-        }
-    }
-
-    /// The last 64 changes of the ceiling, the oldest first.
-    #[cfg(feature = "stats")]
-    pub fn changes(&self) -> alloc::vec::Vec<Change> {
-        self.counters.changes()
-    }
-
-    #[cfg(feature = "stats")]
-    #[inline]
-    pub(crate) fn counters(&self) -> &Counters {
-        &self.counters
-    }
-
-    #[inline]
-    pub(crate) fn queue(&self) -> &Queue {
-        &self.queue
-    }
-
     /// The time by its clock, if it has one.
     pub(crate) fn now(&self) -> Option<Duration> {
         match &self.clock {

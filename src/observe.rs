@@ -18,7 +18,7 @@ impl Limiter {
     #[inline]
     pub(crate) fn on_granted(&self, n: usize) {
         #[cfg(feature = "stats")]
-        self.counters().granted(n, self.in_flight());
+        self.counters.granted(n, self.in_flight());
         let _ = n;
     }
 
@@ -27,7 +27,7 @@ impl Limiter {
         #[cfg(feature = "tracing")]
         tracing::debug!(limiter = self.name(), waiting = self.waiting(), "waiting for a permit");
         #[cfg(feature = "stats")]
-        self.counters().waiting(self.waiting());
+        self.counters.waiting(self.waiting());
         Since {
             #[cfg(feature = "stats")]
             at: self.now(),
@@ -38,7 +38,7 @@ impl Limiter {
     pub(crate) fn on_waited(&self, since: &Since) {
         #[cfg(feature = "stats")]
         if let (Some(since), Some(now)) = (since.at, self.now()) {
-            self.counters().waited(now.saturating_sub(since));
+            self.counters.waited(now.saturating_sub(since));
         }
         let _ = since;
     }
@@ -46,7 +46,7 @@ impl Limiter {
     /// A waiting request has been dropped.
     pub(crate) fn on_cancelled(&self) {
         #[cfg(feature = "stats")]
-        self.counters().cancelled();
+        self.counters.cancelled();
     }
 
     /// A request has been refused.
@@ -54,14 +54,14 @@ impl Limiter {
         #[cfg(feature = "tracing")]
         tracing::warn!(limiter = self.name(), %error, "refused");
         #[cfg(feature = "stats")]
-        self.counters().refused(error);
+        self.counters.refused(error);
         let _ = error;
     }
 
     /// A request that would not wait has been refused. No event: it is an answer, not a mishap.
     pub(crate) fn on_try_refused(&self, error: TryAcquireError) {
         #[cfg(feature = "stats")]
-        self.counters().try_refused(error);
+        self.counters.try_refused(error);
         let _ = error;
     }
 
@@ -81,7 +81,7 @@ impl Limiter {
         }
         #[cfg(feature = "stats")]
         if let Adjustment::Changed { from, to } = result {
-            self.counters().changed(from, to, cause, self.now().unwrap_or_default());
+            self.counters.changed(from, to, cause, self.now().unwrap_or_default());
         }
         let _ = (adjust, cause, result);
     }
