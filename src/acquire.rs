@@ -54,11 +54,17 @@ impl<L: Deref<Target = Limiter>> AcquireOf<L> {
         Self { limiter: Some(limiter), waiter: Waiter::new(n), since: Since::default() }
     }
 
-    /// Ends the request with its permits.
+    /// Takes the permits if that needs no waiting.
     #[inline]
-    fn grant(&mut self) -> Poll<Result<PermitOf<L>, AcquireError>> {
-        let count = self.waiter.n();
-        Poll::Ready(Ok(PermitOf::new(self.limiter.take().expect(ANSWERED), count)))
+    fn try_grant(&mut self) -> Option<PermitOf<L>> {
+        let limiter = self.limiter.as_deref().expect(ANSWERED);
+        limiter.take(self.waiter.n()).then(|| self.permit())
+    }
+
+    /// The permits that have been granted.
+    #[inline]
+    fn permit(&mut self) -> PermitOf<L> {
+        PermitOf::new(self.limiter.take().expect(ANSWERED), self.waiter.n())
     }
 
     /// The way of a request that found no permit at once.
@@ -89,14 +95,11 @@ impl<L: Deref<Target = Limiter>> AcquireOf<L> {
                 }
             }
         };
-        match outcome {
-            Ok(()) => self.grant(),
-            Err(error) => {
-                limiter.on_refused(error);
-                self.limiter = None;
-                Poll::Ready(Err(error))
-            }
+        if let Err(error) = outcome {
+            limiter.on_refused(error);
+            self.limiter = None;
         }
+        Poll::Ready(outcome.map(|()| self.permit()))
     }
 
     #[cold]
@@ -116,12 +119,12 @@ impl<L: Deref<Target = Limiter> + Unpin> Future for AcquireOf<L> {
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        let limiter = this.limiter.as_deref().expect(ANSWERED);
-        if !this.waiter.is_waiting() && limiter.take(this.waiter.n()) {
-            this.grant()
-        } else {
-            this.poll_waiting(cx)
+        if !this.waiter.is_waiting() {
+            if let Some(permit) = this.try_grant() {
+                return Poll::Ready(Ok(permit));
+            }
         }
+        this.poll_waiting(cx)
     }
 }
 
@@ -138,18 +141,31 @@ impl<L: Deref<Target = Limiter>> Drop for AcquireOf<L> {
 impl<L: Deref<Target = Limiter> + Unpin> AcquireOf<L> {
     /// Waits by blocking the thread, in the same line as everybody else. Must not be called where
     /// blocking is forbidden, as in an async task.
+    #[inline]
     pub fn wait(self) -> Result<PermitOf<L>, AcquireError> {
-        crate::block::block_on(self, None).expect("no deadline")
+        self.block(|| None).expect("no deadline")
     }
 
     /// [`wait`](Self::wait), but at most for `timeout`; `None` if that was not enough.
     pub fn wait_timeout(self, timeout: Duration) -> Option<Result<PermitOf<L>, AcquireError>> {
-        crate::block::block_on(self, Instant::now().checked_add(timeout))
+        self.block(|| Instant::now().checked_add(timeout))
     }
 
     /// [`wait`](Self::wait), but at most until `deadline`; `None` if that was not enough.
     pub fn wait_deadline(self, deadline: Instant) -> Option<Result<PermitOf<L>, AcquireError>> {
-        crate::block::block_on(self, Some(deadline))
+        self.block(|| Some(deadline))
+    }
+
+    #[inline]
+    fn block(
+        mut self,
+        deadline: impl FnOnce() -> Option<Instant>,
+    ) -> Option<Result<PermitOf<L>, AcquireError>> {
+        // A permit that is free needs neither a parker nor the time.
+        match self.try_grant() {
+            Some(permit) => Some(Ok(permit)),
+            None => crate::block::block_on(self, deadline()),
+        }
     }
 }
 

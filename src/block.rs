@@ -77,10 +77,6 @@ thread_local! {
 /// Runs `future` to its end, or until `deadline` (then `None`, and the future is dropped).
 pub(crate) fn block_on<F: Future>(future: F, deadline: Option<Instant>) -> Option<F::Output> {
     let mut future = pin!(future);
-    // The common case needs no parker: no wait at all.
-    if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-        return Some(output);
-    }
     let cached = PARKER.try_with(RefCell::take).ok().flatten();
     let (parker, waker) = cached.unwrap_or_else(|| {
         let parker = Parker::new();

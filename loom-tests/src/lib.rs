@@ -5,6 +5,8 @@
 //! Tasks are polled by hand, and only when they have been woken: a lost wake-up shows as a task
 //! that is never finished.
 
+#![allow(missing_debug_implementations, reason = "nobody prints them")]
+
 use std::cell::Cell;
 use std::pin::Pin;
 use std::sync::Arc;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use grmgr::Limiter;
-use loom_tests::{acquire, assert_at_rest, model, request, run_all, serve, serve_all, spawn};
+use loom_tests::{Task, acquire, assert_at_rest, model, request, run_all, serve, serve_all, spawn};
 
 #[test]
 fn large_head_meets_small_ones() {
@@ -47,22 +47,50 @@ fn large_newcomer_that_is_handed_a_permit_gives_it_back() {
     });
 }
 
+/// The third release hands a permit to whoever sleeps in the queue, which it believes to be a small
+/// request; the large one enters just then.
 #[test]
 fn displaced_large_request_is_served_before_later_ones() {
+    model(|| {
+        let limiter = Limiter::builder("").ceiling(3).patience(0).build().unwrap();
+        let limiter = Arc::new(limiter);
+        let [first, second, third] = [(); 3].map(|()| limiter.try_acquire_owned().unwrap());
+        let mut head = request(&limiter, 1);
+        let mut unit = request(&limiter, 1);
+        drop(first);
+        drop(second);
+        let releaser = spawn(move || drop(third));
+        let mut large = request(&limiter, 2);
+        releaser.join().unwrap();
+        // If it was called with one permit it gives that back and waits on.
+        large.run();
+        let mut last = request(&limiter, 3);
+        run_all(&mut [&mut head, &mut unit]);
+        drop((head.output().unwrap(), unit.output().unwrap()));
+        run_all(&mut [&mut large]);
+        let permits = large.output().unwrap();
+        assert!(!last.is_done());
+        drop(permits);
+        serve_all(&mut [&mut last]);
+        assert_at_rest(&limiter, 3);
+    });
+}
+
+#[test]
+fn cancelled_large_request_lets_the_small_ones_behind_it_be_called() {
     model(|| {
         let limiter = Arc::new(Limiter::new("", 3));
         let [first, second, third] = [(); 3].map(|()| limiter.try_acquire_owned().unwrap());
         let mut head = request(&limiter, 1);
+        let large = Task::start(limiter.acquire_many_owned(2));
         let mut unit = request(&limiter, 1);
-        let releaser = spawn(move || {
-            drop(first);
-            drop(second);
-        });
-        let mut large = request(&limiter, 2);
-        releaser.join().unwrap();
-        run_all(&mut [&mut head, &mut unit, &mut large]);
-        drop(third);
-        serve_all(&mut [&mut head, &mut unit, &mut large]);
+        let canceller = spawn(move || large.cancel());
+        drop(first);
+        drop(second);
+        canceller.join().unwrap();
+        assert!(head.is_woken() && unit.is_woken());
+        run_all(&mut [&mut head, &mut unit]);
+        drop((head.output().unwrap(), unit.output().unwrap(), third));
         assert_at_rest(&limiter, 3);
     });
 }

@@ -82,7 +82,7 @@ fn call_that_reaches_nobody_meets_a_handed_permit() {
     model(|| {
         let limiter = Arc::new(Limiter::new("", 3));
         let [first, second, third] = [(); 3].map(|()| limiter.try_acquire_owned().unwrap());
-        let mut head = request(&limiter, 1);
+        let head = request(&limiter, 1);
         let mut handed = request(&limiter, 1);
         // The seat's waiter is woken, the other one is handed a permit.
         drop(first);
