@@ -7,8 +7,9 @@ from typing import NamedTuple
 class Break(NamedTuple):
     file: str
     name: str
-    old: str
-    new: str
+    # One edit, or a tuple of them.
+    old: str | tuple[str, ...]
+    new: str | tuple[str, ...]
     harmless: str = ""
 
 
@@ -33,7 +34,8 @@ BREAKS = [
     Break(Q, "call: QUEUED raised though nobody waits", "missed == 0 && self.waiting() > 0",
           "missed == 0"),
     Break(Q, "call: missed permits not taken back", "self.unhand(missed.min(permits))", "0"),
-    Break(Q, "call: missed seat stays open", "missed > permits;", "false;"),
+    Break(Q, "call: missed seat stays open", "back < missed;", "false;"),
+    Break(Q, "call: only an own seat can be left over", "back < missed;", "missed > permits;"),
     Break(Q, "call: token of a seat taken by another not taken back", "back += self.unhand(1);", ""),
     Break(Q, "call: permits handed without being counted as handed",
           "self.handed.fetch_add(permits as u32, Relaxed);", ""),
@@ -42,8 +44,10 @@ BREAKS = [
     Break(Q, "notify: counts those already notified",
           "self.line.notify_additional_relaxed(n - reached)", "self.line.notify_relaxed(n - reached)"),
     # Tokens.
-    Break(Q, "claim: a handed permit is not counted off", "Err(_) if self.unhand(1) == 1 =>",
-          "Err(_) if self.handed.load(Relaxed) > 0 =>"),
+    Break(Q, "claim: a handed permit is not counted off", "if n == 1 && self.unhand(1) == 1 {",
+          "if n == 1 && self.handed.load(Relaxed) > 0 {"),
+    Break(Q, "claim: the seat first", "if n == 1 && self.unhand(1) == 1 {", "if false {"),
+    Break(Q, "claim: no second look for a handed permit", "Err(_) if self.unhand(1) == 1 => return Token::Permit,", ""),
     Break(W, "decline: seat given up silently",
           "Token::Seat { after, .. } => queue.settle(after),", "Token::Seat { .. } => {}"),
     Break(W, "decline: permit kept", "Token::Permit => queue.release(1),", "Token::Permit => {}"),
@@ -56,8 +60,12 @@ BREAKS = [
     Break(Q, "displace: QUEUED not set", "self.word.fetch_or(QUEUED, AcqRel);", ""),
     Break(Q, "displace: permit kept", "        self.release(1);\n        listener", "        listener"),
     Break(W, "enter: QUEUED before listening",
-          "listener = Some(queue.listen());\n                word = queue.word();\n                continue;",
-          "let next = word.with(QUEUED);\n                if let Err(found) = queue.replace(word, next) { word = found; continue; }\n                listener = Some(queue.listen());\n                next"),
+          ("listener = Some(queue.listen());\n                word = queue.word();\n                continue;",
+           "match listener {\n                        Some(listener) => {",
+           "let mut listener = None;"),
+          ("queued = true; word.with(QUEUED)",
+           "if queued { listener = Some(queue.listen()); }\n                    match listener {\n                        Some(listener) => {",
+           "let mut listener = None; let mut queued = false;")),
     Break(W, "enter: no exchange if QUEUED is set",
           "match queue.replace(word, next) {\n                Err(found) => word = found,",
           "match if next == word { Ok(word) } else { queue.replace(word, next) } {\n                Err(found) => word = found,"),
@@ -133,7 +141,7 @@ BREAKS = [
     Break("permit.rs", "split: doubled", "self.count = self.count.checked_sub(n)?;", "self.count.checked_sub(n)?;"),
     Break("permit.rs", "merge: lost", "self.count += mem::take(&mut other.count);", "mem::take(&mut other.count);"),
     Break("permit.rs", "forget: given back as well", "mem::take(&mut self.count)", "self.count"),
-    Break("acquire.rs", "drop: place kept", "self.waiter.cancel(limiter.queue());", ""),
+    Break("acquire.rs", "drop: place kept", "self.waiter.cancel(&limiter.queue);", ""),
     Break("idle.rs", "drop: moment passed on", "listener.discard();", "drop(listener);"),
     Break("block.rs", "parked thread not woken", "self.thread.unpark();", ""),
     Break("block.rs", "wake-up of an earlier wait kept", "    parker.woken.swap(false, Acquire);\n", "",

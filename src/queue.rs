@@ -193,23 +193,23 @@ impl Queue {
 
         let tokens = usize::from(seat) + permits;
         let missed = tokens - self.notify(tokens);
-
-        // What reached nobody is taken back: the permits first.
-        let mut back = if missed > 0 { self.unhand(missed.min(permits)) } else { 0 };
-        let mut seat_missed = missed > permits;
         let more = missed == 0 && self.waiting() > 0;
+
+        // What reached nobody is taken back: permits, as far as they are not claimed by waiters
+        // that had been called before. If that leaves one token, it is the open seat; or, if that
+        // has been taken, the permit that its taker was called with.
+        let mut back = if missed > 0 { self.unhand(missed.min(permits)) } else { 0 };
+        let mut seat_left = back < missed;
         loop {
             let mut next = word.without(DISPATCH);
             if more {
                 next = next.with(QUEUED);
             }
-            if seat_missed {
+            if seat_left {
                 if word.seat_is_open() {
                     next = next.vacated();
                 } else {
-                    // Somebody who had been handed a permit before arrived and took the seat
-                    // instead: then that permit is the token without an owner.
-                    seat_missed = false;
+                    seat_left = false;
                     back += self.unhand(1);
                 }
             }
@@ -242,25 +242,33 @@ impl Queue {
         reached
     }
 
-    /// Takes back up to `n` handed permits that nobody has claimed and returns how many.
+    /// Takes up to `n` handed permits that nobody has claimed and returns how many.
     fn unhand(&self, n: usize) -> usize {
         let mut taken = 0;
         let _ = self.handed.fetch_update(Relaxed, Relaxed, |handed| {
             taken = handed.min(n as u32);
-            Some(handed - taken)
+            (taken > 0).then_some(handed - taken)
         });
         taken as usize
     }
 
-    /// Claims the token of a notified waiter. `arrive` tells what becomes of the word if it is
-    /// the open seat.
-    pub(crate) fn claim(&self, arrive: impl Fn(Word) -> Word) -> Token {
-        match self.update(|word| word.seat_is_open().then(|| arrive(word))) {
-            Ok((before, after)) => Token::Seat { before, after },
-            Err(_) if self.unhand(1) == 1 => Token::Permit,
-            Err(word) => {
-                debug_assert!(word.has(CLOSED), "a call without a token (I3)");
-                Token::Nothing
+    /// Claims a token for a notified waiter that asks for `n` permits. `arrive` tells what becomes
+    /// of the word if it is the open seat.
+    ///
+    /// Who asks for one permit prefers a handed one: the seat may have been opened for a larger
+    /// request, which has no use for anything else.
+    pub(crate) fn claim(&self, n: usize, arrive: impl Fn(Word) -> Word) -> Token {
+        loop {
+            if n == 1 && self.unhand(1) == 1 {
+                return Token::Permit;
+            }
+            match self.update(|word| word.seat_is_open().then(|| arrive(word))) {
+                Ok((before, after)) => return Token::Seat { before, after },
+                // Whoever took the seat left the token that it had been called with.
+                Err(_) if self.unhand(1) == 1 => return Token::Permit,
+                Err(word) if word.has(CLOSED) => return Token::Nothing,
+                // Others have changed tokens meanwhile, and one is left.
+                Err(_) => {}
             }
         }
     }

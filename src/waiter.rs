@@ -114,7 +114,7 @@ impl Waiter {
             }
         };
         if listener.is_some_and(EventListener::discard) {
-            decline(queue);
+            decline(queue, self.n);
         }
         queue.leave(self.n, Some(left));
         Some(outcome)
@@ -123,7 +123,7 @@ impl Waiter {
     /// Claims what it was called for: the seat, or a permit.
     fn arrive(&mut self, queue: &Queue) -> Option<Result<(), Refusal>> {
         let n = self.n;
-        let token = queue.claim(|word| {
+        let token = queue.claim(n, |word| {
             if word.has(CLOSED) {
                 word.vacated()
             } else if word.admits(n) {
@@ -209,7 +209,7 @@ impl Waiter {
         let seated = matches!(self.place, Place::Head);
         let left = if let Some(listener) = self.leave_place() {
             if listener.discard() {
-                decline(queue);
+                decline(queue, self.n);
             }
             None
         } else if seated {
@@ -231,8 +231,8 @@ impl Waiter {
 }
 
 /// Gives back the token of a notified waiter that has no more use for it.
-fn decline(queue: &Queue) {
-    match queue.claim(Word::vacated) {
+fn decline(queue: &Queue, n: usize) {
+    match queue.claim(n, Word::vacated) {
         Token::Seat { after, .. } => queue.settle(after),
         Token::Permit => queue.release(1),
         Token::Nothing => {}

@@ -99,6 +99,30 @@ fn call_that_reaches_nobody_meets_a_handed_permit() {
     });
 }
 
+/// A waiter called to the seat takes the permit that was meant for another, who is cancelled: then
+/// the seat is what is left over.
+#[test]
+fn call_that_reaches_nobody_meets_a_called_waiter() {
+    model(|| {
+        let limiter = Arc::new(Limiter::new("", 3));
+        let [first, second, third] = [(); 3].map(|()| limiter.try_acquire_owned().unwrap());
+        let head = request(&limiter, 1);
+        let mut called = request(&limiter, 1);
+        let other = Task::start(limiter.acquire_owned());
+        drop(first);
+        head.cancel();
+        assert!(called.is_woken());
+        let releaser = spawn(move || drop(second));
+        let canceller = spawn(move || other.cancel());
+        called.run();
+        drop(called.output().unwrap());
+        releaser.join().unwrap();
+        canceller.join().unwrap();
+        drop(third);
+        assert_at_rest(&limiter, 3);
+    });
+}
+
 /// As above, with the waiter on another thread and a newcomer that enqueues meanwhile.
 #[test]
 fn newcomer_meets_a_seat_that_is_taken_back() {
@@ -163,6 +187,26 @@ fn strict_line_is_served_in_order() {
         drop(second);
         run_all(&mut [&mut a, &mut b]);
         drop((a.output().unwrap(), b.output().unwrap()));
+        assert_at_rest(&limiter, 2);
+    });
+}
+
+#[test]
+fn newcomer_behind_a_called_head_is_handed_what_is_free() {
+    model(|| {
+        let limiter = Limiter::builder("").ceiling(2).patience(0).build().unwrap();
+        let limiter = Arc::new(limiter);
+        let [first, second] = [(); 2].map(|()| limiter.try_acquire_owned().unwrap());
+        let mut head = request(&limiter, 1);
+        drop(first);
+        let releaser = spawn(move || drop(second));
+        // May not overtake the head, but there is, or will be, a permit for each.
+        let mut newcomer = request(&limiter, 1);
+        releaser.join().unwrap();
+        newcomer.run();
+        drop(newcomer.output().unwrap());
+        run_all(&mut [&mut head]);
+        drop(head.output().unwrap());
         assert_at_rest(&limiter, 2);
     });
 }

@@ -1,0 +1,71 @@
+//! What a sequence holds in its hands: requests and guards in both their forms, and wakers.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::task::{Context, Poll, Wake};
+
+use grmgr::{Acquire, AcquireError, AcquireOwned, OwnedPermit, Permit};
+
+#[derive(Default)]
+pub(crate) struct Flag(AtomicBool);
+
+impl Wake for Flag {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, SeqCst);
+    }
+}
+
+impl Flag {
+    pub(crate) fn is_set(&self) -> bool {
+        self.0.load(SeqCst)
+    }
+}
+
+/// The borrowed and the owned form take turns: they are to stand in one line.
+pub(crate) enum Request<'a> {
+    Borrowed(Acquire<'a>),
+    Owned(AcquireOwned),
+}
+
+pub(crate) enum Guard<'a> {
+    Borrowed(Permit<'a>),
+    Owned(OwnedPermit),
+}
+
+impl<'a> Request<'a> {
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Guard<'a>, AcquireError>> {
+        match self {
+            Self::Borrowed(future) => Pin::new(future).poll(cx).map_ok(Guard::Borrowed),
+            Self::Owned(future) => Pin::new(future).poll(cx).map_ok(Guard::Owned),
+        }
+    }
+}
+
+impl Guard<'_> {
+    pub(crate) fn count(&self) -> usize {
+        match self {
+            Self::Borrowed(permit) => permit.count(),
+            Self::Owned(permit) => permit.count(),
+        }
+    }
+
+    pub(crate) fn forget(self) {
+        match self {
+            Self::Borrowed(permit) => permit.forget(),
+            Self::Owned(permit) => permit.forget(),
+        }
+    }
+
+    pub(crate) fn split(&mut self, n: usize) -> Option<Self> {
+        match self {
+            Self::Borrowed(permit) => permit.split(n).map(Self::Borrowed),
+            Self::Owned(permit) => permit.split(n).map(Self::Owned),
+        }
+    }
+}
+
+/// Nobody keeps the waker of a request that has finished, or has been polled with another.
+pub(crate) fn assert_forgotten(flag: &Arc<Flag>) {
+    assert_eq!(Arc::strong_count(flag), 1, "a waker was kept");
+}

@@ -1,0 +1,426 @@
+//! The reference: what the invariants allow, in a few integers and a `VecDeque`.
+//!
+//! It is told every step and what was observed after it, and panics if the step broke a promise.
+//! Where the contract leaves a choice (those already called run in any order, and which of them
+//! holds which permit is nobody's business) it takes over what it sees, if that was one of the
+//! possible choices; everywhere else it knows the one right answer beforehand.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+pub(crate) type Id = usize;
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Config {
+    pub(crate) ceiling: usize,
+    pub(crate) min: usize,
+    pub(crate) max: usize,
+    pub(crate) up: usize,
+    pub(crate) down: usize,
+    /// In nanoseconds, so that the end of a hold is met exactly.
+    pub(crate) hold: u64,
+    pub(crate) patience: u32,
+    pub(crate) max_waiting: Option<usize>,
+}
+
+#[derive(Debug)]
+struct Waiter {
+    id: Id,
+    n: usize,
+    /// Woken and not polled since.
+    called: bool,
+    /// How often it was called, looked, and found too little.
+    losses: u32,
+    /// It has seen, as first in line, what is free now.
+    looked: bool,
+    /// It may have lost once more than is known: it may have been called while it entered.
+    doubt: bool,
+    /// It was called with a single permit, which it could not use, and keeps its place.
+    displaced: bool,
+}
+
+/// What must become of a request that does not stand in line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Newcomer {
+    Granted,
+    Closed,
+    ExceedsMax,
+    /// There is nothing for it: it is refused, or has to wait.
+    Short,
+    /// All who wait have their permits and have only not run yet: it may be told to wait behind
+    /// them, or not.
+    Either,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Polled {
+    Granted,
+    Closed,
+    Pending,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Adjusted {
+    Changed { from: usize, to: usize },
+    Held { remaining: Duration },
+    Unchanged { ceiling: usize },
+}
+
+#[derive(Debug)]
+pub(crate) struct Reference {
+    config: Config,
+    pub(crate) ceiling: usize,
+    pub(crate) paused: bool,
+    pub(crate) closed: bool,
+    /// Permits in guards and forgotten ones.
+    pub(crate) held: usize,
+    /// Permits counted for waiters that have been called and have not run.
+    handed: usize,
+    now: Duration,
+    hold_until: Duration,
+    line: VecDeque<Waiter>,
+    /// The waiter that was called for the place at the front and found too little. Until there is
+    /// one, any of those called may be the one.
+    head: Option<Id>,
+    /// As the step found it.
+    before: Before,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Before {
+    free: usize,
+    handed: usize,
+    in_flight: usize,
+}
+
+impl Reference {
+    pub(crate) fn new(config: Config) -> Self {
+        Self {
+            config,
+            ceiling: config.ceiling,
+            paused: false,
+            closed: false,
+            held: 0,
+            handed: 0,
+            now: Duration::ZERO,
+            hold_until: Duration::ZERO,
+            line: VecDeque::new(),
+            head: None,
+            before: Before::default(),
+        }
+    }
+
+    pub(crate) fn in_flight(&self) -> usize {
+        self.held + self.handed
+    }
+
+    pub(crate) fn waiting(&self) -> usize {
+        self.line.len()
+    }
+
+    /// I11.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.in_flight() == 0 && (self.closed || self.line.is_empty())
+    }
+
+    fn free(&self) -> usize {
+        if self.paused || self.closed { 0 } else { self.ceiling.saturating_sub(self.in_flight()) }
+    }
+
+    /// I1, I5.
+    fn fits(&self, n: usize) -> bool {
+        let alone = self.in_flight() == 0 && self.ceiling > 0;
+        !self.paused && !self.closed && (self.in_flight() + n <= self.ceiling || alone)
+    }
+
+    fn called(&self) -> usize {
+        self.line.iter().filter(|waiter| waiter.called).count()
+    }
+
+    fn has_large(&self) -> bool {
+        self.line.iter().any(|waiter| waiter.n > 1)
+    }
+
+    fn find(&self, id: Id) -> usize {
+        self.line.iter().position(|waiter| waiter.id == id).expect("it stands in line")
+    }
+
+    fn remove(&mut self, id: Id) -> Waiter {
+        let at = self.find(id);
+        if self.head == Some(id) {
+            self.head = None;
+        }
+        self.line.remove(at).expect("just found")
+    }
+
+    /// To be called before each step.
+    pub(crate) fn begin(&mut self) {
+        self.before =
+            Before { free: self.free(), handed: self.handed, in_flight: self.in_flight() };
+    }
+
+    /// What `try_acquire`, or the first poll of `acquire`, must come to.
+    pub(crate) fn newcomer(&self, n: usize) -> Newcomer {
+        if self.closed {
+            return Newcomer::Closed;
+        }
+        if n > self.config.max {
+            return Newcomer::ExceedsMax;
+        }
+        if n == 0 {
+            return Newcomer::Granted;
+        }
+        // I4: kept for a head that has lost often enough.
+        let head = self.head.map(|head| &self.line[self.find(head)]);
+        if !self.fits(n) || head.is_some_and(|head| head.losses >= self.config.patience) {
+            return Newcomer::Short;
+        }
+        if head.is_some_and(|head| head.losses + u32::from(head.doubt) >= self.config.patience) {
+            return Newcomer::Either;
+        }
+        if self.config.patience > 0 || self.line.is_empty() {
+            return Newcomer::Granted;
+        }
+        // I4, strict: nobody who has no permits yet is overtaken. A request for several is not
+        // served by having been handed one.
+        if self.line.len() > self.handed || self.has_large() {
+            Newcomer::Short
+        } else {
+            Newcomer::Either
+        }
+    }
+
+    /// Whether a request that may not overtake is called as soon as it stands in line: all before
+    /// it have been called, and there is something for it besides.
+    pub(crate) fn would_be_called_at_once(&self, n: usize) -> bool {
+        let called_for_free = self.called() - self.handed;
+        self.called() == self.line.len()
+            && self.fits(n)
+            && self.free() > called_for_free
+            && (called_for_free == 0 || n == 1 && !self.has_large())
+    }
+
+    pub(crate) fn queue_is_full(&self) -> bool {
+        self.config.max_waiting.is_some_and(|max| self.line.len() >= max)
+    }
+
+    pub(crate) fn newcomer_granted(&mut self, n: usize) {
+        self.held += n;
+    }
+
+    pub(crate) fn entered(&mut self, id: Id, n: usize) {
+        let first = self.called() == self.line.len() && self.called() == self.handed;
+        let doubt = first && self.free() > 0 && !self.fits(n);
+        if doubt {
+            self.head = Some(id);
+        }
+        self.line.push_back(Waiter {
+            id,
+            n,
+            called: false,
+            losses: 0,
+            looked: first,
+            doubt,
+            displaced: false,
+        });
+    }
+
+    /// A request in line was polled, with this result; `in_flight` is what is counted now.
+    pub(crate) fn polled(&mut self, id: Id, result: Polled, in_flight: usize) {
+        let at = self.find(id);
+        let Waiter { n, called, .. } = self.line[at];
+        if self.closed {
+            assert!(called, "closed, but a waiter was not woken (I9)");
+            match result {
+                Polled::Closed => {}
+                Polled::Granted => {
+                    assert!(n == 1 && self.handed > 0, "granted after the close (I9)");
+                    self.held += 1;
+                }
+                Polled::Pending => panic!("still waits after the close (I9)"),
+            }
+            self.remove(id);
+            return;
+        }
+        assert_ne!(result, Polled::Closed, "it is not closed");
+        if !called {
+            assert_eq!(result, Polled::Pending, "admitted out of turn (I4)");
+            return;
+        }
+
+        // One of those called may have been called for the front, all others have a permit.
+        let seat = self.called() - self.handed;
+        let holds_permit = seat == 0 || self.head.is_some_and(|head| head != id);
+        let is_head = seat == 1 && (self.handed == 0 || self.head == Some(id));
+        match result {
+            Polled::Granted => {
+                assert!(n > 1 || holds_permit || self.fits(n) || self.handed > 0);
+                assert!(n == 1 || !is_head || self.fits(n), "granted beyond the ceiling (I1)");
+                self.remove(id);
+                self.held += n;
+            }
+            Polled::Pending => {
+                assert!(n > 1 || !holds_permit, "called with a permit, and not admitted (I3)");
+                assert!(n > 1 || !self.fits(n), "called, fits, and not admitted (I3)");
+                assert!(!is_head || !self.fits(n), "called, fits, and not admitted (I3)");
+                let handed = in_flight.checked_sub(self.held).expect("a permit is missing (I2)");
+                let gave_back = handed + 1 == self.handed;
+                assert!(handed == self.handed || gave_back, "a permit was lost or made (I2)");
+                assert!(!gave_back || n > 1, "a waiter gave back a permit it could use (I3)");
+                assert!(gave_back || !holds_permit, "a permit was taken without leaving (I2)");
+                self.handed = handed;
+                self.line[at].called = false;
+                // Having given back a permit it is called anew, if nobody else is; that too it
+                // has looked after in the same poll.
+                let looked = !gave_back
+                    || (self.free() > 0 && self.called() == handed && self.head.is_none());
+                if looked {
+                    assert!(self.head.is_none_or(|head| head == id), "two heads (I4)");
+                    self.head = Some(id);
+                    let mut waiter = self.line.remove(at).expect("it is there");
+                    waiter.losses += 1;
+                    waiter.looked = true;
+                    waiter.displaced = false;
+                    self.line.push_front(waiter);
+                    self.before.free = self.free();
+                } else {
+                    self.line[at].looked = false;
+                    self.line[at].displaced = true;
+                }
+            }
+            Polled::Closed => unreachable!(),
+        }
+    }
+
+    pub(crate) fn cancelled(&mut self, id: Id) {
+        self.remove(id);
+    }
+
+    pub(crate) fn released(&mut self, n: usize) {
+        self.held -= n;
+    }
+
+    pub(crate) fn advance(&mut self, by: Duration) {
+        self.now += by;
+    }
+
+    pub(crate) fn hold_remaining(&self) -> Duration {
+        self.hold_until.saturating_sub(self.now)
+    }
+
+    pub(crate) fn up(&mut self) -> Adjusted {
+        self.adjust(self.ceiling.saturating_add(self.config.up), false)
+    }
+
+    pub(crate) fn down(&mut self) -> Adjusted {
+        self.adjust(self.ceiling.saturating_sub(self.config.down), false)
+    }
+
+    pub(crate) fn set_ceiling(&mut self, to: usize) -> Adjusted {
+        self.adjust(to, true)
+    }
+
+    /// I7, I8.
+    fn adjust(&mut self, wanted: usize, regardless: bool) -> Adjusted {
+        let from = self.ceiling;
+        let to = wanted.clamp(self.config.min, self.config.max);
+        let remaining = self.hold_remaining();
+        if to == from {
+            return Adjusted::Unchanged { ceiling: from };
+        }
+        if !regardless && !remaining.is_zero() {
+            return Adjusted::Held { remaining };
+        }
+        if self.config.hold > 0 {
+            self.hold_until = self.now + Duration::from_nanos(self.config.hold);
+        }
+        self.ceiling = to;
+        Adjusted::Changed { from, to }
+    }
+
+    /// Ends a step: checks who has been woken by it and takes that over.
+    pub(crate) fn settle(&mut self, in_flight: usize, is_woken: impl Fn(Id) -> bool) {
+        let still_called = self.called();
+        let handed = in_flight.checked_sub(self.held).expect("a permit is missing (I2)");
+        let uncalled: Vec<Id> =
+            self.line.iter().filter(|waiter| !waiter.called).map(|waiter| waiter.id).collect();
+        let woken: Vec<Id> = uncalled.iter().copied().filter(|&id| is_woken(id)).collect();
+        self.handed = handed;
+
+        // I1: what was granted or handed in this step was there.
+        if in_flight > self.before.in_flight || handed > self.before.handed {
+            assert!(!self.paused, "granted while paused (I5)");
+            let last = self.held;
+            let alone = handed == 0 && in_flight == last && self.ceiling > 0;
+            assert!(
+                in_flight <= self.ceiling || alone && self.before.in_flight <= self.before.handed,
+                "granted beyond the ceiling (I1)"
+            );
+        }
+
+        if self.closed {
+            assert_eq!(woken, uncalled, "the close did not wake everybody (I9)");
+            assert!(handed <= self.before.handed, "handed on after the close (I9)");
+            assert!(handed <= self.line.len(), "a handed permit has no owner (I2)");
+            for waiter in &mut self.line {
+                waiter.called = true;
+            }
+            return;
+        }
+
+        self.check_order(&uncalled, &woken);
+        for waiter in &mut self.line {
+            if woken.contains(&waiter.id) {
+                waiter.called = true;
+                waiter.displaced = false;
+            }
+        }
+        let called = self.called();
+        let free = self.free();
+        assert!(handed <= called, "a handed permit has no owner (I2)");
+        assert!(called <= handed + 1, "woken for nothing");
+        if !woken.is_empty() {
+            assert!(free > 0 && called == handed + 1, "woken, and nothing is free for it");
+        }
+        if let Some(head) = self.head {
+            let head_called = self.line[self.find(head)].called;
+            assert_eq!(head_called, called > handed, "another was called in place of the head");
+        }
+
+        if self.has_large() {
+            // I6: one after another.
+            assert!(woken.len() <= 1, "several called while a large request waits (I4)");
+            assert!(handed <= self.before.handed, "handed on while a large request waits (I4)");
+            if free > 0 && called == handed {
+                self.check_first_has_seen(free);
+            }
+        } else {
+            // I3, I6: exactly as many as there are permits for; nobody less, nobody more.
+            let permits = if self.paused { 0 } else { self.ceiling.saturating_sub(self.held) };
+            let expected = still_called.max(permits.min(self.line.len()));
+            assert_eq!(called, expected, "too few or too many woken (I3, I6)");
+        }
+    }
+
+    /// I4: called in the order of the line.
+    fn check_order(&self, uncalled: &[Id], woken: &[Id]) {
+        let displaced = |id: Id| self.line[self.find(id)].displaced;
+        let head_first = self.head.is_some_and(|head| uncalled.contains(&head));
+        if woken.len() == 1 && !head_first && uncalled.iter().any(|&id| displaced(id)) {
+            assert!(displaced(woken[0]), "called before one that keeps its place (I4)");
+        } else {
+            assert_eq!(woken, &uncalled[..woken.len()], "called out of order (I4)");
+        }
+    }
+
+    /// I3, with `free` permits and nobody called for them.
+    fn check_first_has_seen(&self, free: usize) {
+        let Some(first) = self.line.iter().find(|waiter| !waiter.called) else {
+            return;
+        };
+        // A large request that has found too few of them need not be woken for the same again.
+        let may_sleep =
+            first.n > 1 && !self.fits(first.n) && first.looked && free <= self.before.free;
+        assert!(may_sleep, "the first in line sleeps beside a free permit (I3)");
+    }
+}
