@@ -80,7 +80,7 @@ fn displaced_large_request_is_served_before_later_ones() {
 #[test]
 fn seat_opened_for_a_large_request_is_left_to_it() {
     model(|| {
-        let limiter = Limiter::builder("").ceiling(2).max(3).patience(0).build().unwrap();
+        let limiter = Limiter::builder("").ceiling(2).max(4).patience(0).build().unwrap();
         let limiter = Arc::new(limiter);
         let [first, second] = [(); 2].map(|()| limiter.try_acquire_owned().unwrap());
         let mut head = request(&limiter, 1);
@@ -94,13 +94,13 @@ fn seat_opened_for_a_large_request_is_left_to_it() {
         });
         // Leaves the seat, which is opened for the large request once a permit is free.
         run_all(&mut [&mut head]);
-        let _ = limiter.set_ceiling(3);
+        let _ = limiter.set_ceiling(4);
         let handed = runner.join().unwrap();
         assert!(limiter.try_acquire().is_err(), "overtook the large request (I4)");
         drop((head.output().unwrap(), handed.output().unwrap()));
         run_all(&mut [&mut large]);
         drop(large.output().unwrap());
-        assert_at_rest(&limiter, 3);
+        assert_at_rest(&limiter, 4);
     });
 }
 

@@ -1,0 +1,26 @@
+//! One release, one waiter.
+
+use criterion::Criterion;
+use grmgr_benches::each_peer;
+use grmgr_benches::peers::Peer;
+use grmgr_benches::work::wakeup::{between_threads, hand_over, hand_over_in_line};
+
+use super::time;
+
+pub(crate) fn bench(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("wakeup/one_wait");
+    each_peer!(awaited, P => { time(&mut group, P::NAME, |ops| hand_over::<P>(P::waits(ops))); });
+    group.finish();
+
+    let mut group = criterion.benchmark_group("wakeup/one_wait_1000_in_line");
+    each_peer!(awaited, P => {
+        time(&mut group, P::NAME, |ops| hand_over_in_line::<P>(1_000, P::waits(ops)));
+    });
+    group.finish();
+
+    let mut group = criterion.benchmark_group("wakeup/between_threads");
+    each_peer!(blocking, P => {
+        time(&mut group, P::NAME, |ops| between_threads::<P>(P::waits(ops.max(100))));
+    });
+    group.finish();
+}
