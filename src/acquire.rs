@@ -105,8 +105,8 @@ impl<L: Deref<Target = Limiter>> AcquireOf<L> {
     #[cold]
     fn cancel(&mut self) {
         if let Some(limiter) = self.limiter.as_deref() {
-            self.waiter.cancel(&limiter.queue);
-            limiter.on_cancelled();
+            let given_back = self.waiter.cancel(&limiter.queue);
+            limiter.on_cancelled(given_back);
         }
     }
 }
@@ -119,10 +119,10 @@ impl<L: Deref<Target = Limiter> + Unpin> Future for AcquireOf<L> {
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        if !this.waiter.is_waiting() {
-            if let Some(permit) = this.try_grant() {
-                return Poll::Ready(Ok(permit));
-            }
+        if !this.waiter.is_waiting()
+            && let Some(permit) = this.try_grant()
+        {
+            return Poll::Ready(Ok(permit));
         }
         this.poll_waiting(cx)
     }

@@ -134,9 +134,13 @@ impl fmt::Display for ConfigError {
                 "`min` is {min} and `max` is {max}: lower `min` or raise `max` so that they span \
                  the range in which the ceiling may move"
             ),
-            Self::CeilingOutside { ceiling, min, max } => write!(
+            Self::CeilingOutside { ceiling, min, .. } if ceiling < min => write!(
                 f,
-                "`ceiling` is {ceiling}, outside of {min} to {max}: change it, or `min` or `max`"
+                "`ceiling` is {ceiling}, below `min`, which is {min}: raise it, or lower `min`"
+            ),
+            Self::CeilingOutside { ceiling, max, .. } => write!(
+                f,
+                "`ceiling` is {ceiling}, above `max`, which is {max}: lower it, or raise `max`"
             ),
             Self::ZeroStep { option } => {
                 write!(f, "`{option}` is 0 and would never change the ceiling: set it to 1 or more")

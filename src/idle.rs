@@ -11,12 +11,14 @@ use std::time::Instant;
 use event_listener::{EventListener, Listener};
 
 use crate::Limiter;
+use crate::queue::WakerId;
 
 /// The future of [`Limiter::wait`].
 #[must_use = "futures do nothing unless polled"]
 pub struct Wait<'a> {
     limiter: &'a Limiter,
-    listener: Option<EventListener>,
+    /// Where it sleeps, with the waker that is registered there.
+    listener: Option<(EventListener, WakerId)>,
 }
 
 impl<'a> Wait<'a> {
@@ -29,12 +31,15 @@ impl Future for Wait<'_> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let queue = &self.limiter.queue;
         if self.listener.is_none() {
-            self.listener = self.limiter.queue.listen_idle();
+            // The first poll, which follows, registers this waker and replaces none.
+            let listener = queue.listen_idle();
+            self.listener = listener.map(|listener| (listener, WakerId::of(cx.waker())));
         }
-        if let Some(listener) = &mut self.listener {
+        if let Some((listener, registered)) = &mut self.listener {
             // I11, latched: the notification stays with the listener.
-            ready!(Pin::new(listener).poll(cx));
+            ready!(queue.poll_listener(listener, registered, cx));
             self.listener = None;
         }
         Poll::Ready(())
@@ -63,7 +68,7 @@ impl Drop for Wait<'_> {
     fn drop(&mut self) {
         // Dropped by itself it would pass its notification on, to somebody who has to wait for
         // a later moment.
-        if let Some(listener) = self.listener.take() {
+        if let Some((listener, _)) = self.listener.take() {
             listener.discard();
         }
     }

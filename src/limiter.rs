@@ -1,6 +1,7 @@
 //! The public type. What it does is in `queue.rs`, `waiter.rs` and `throttle.rs`.
 
 use core::fmt;
+use core::panic::{RefUnwindSafe, UnwindSafe};
 use core::time::Duration;
 
 use alloc::borrow::Cow;
@@ -49,10 +50,13 @@ pub(crate) const MANUAL: &str = "manual";
 /// # Wakers
 ///
 /// Waiting tasks are woken by whoever frees a permit, some of them while a lock of the queue is
-/// held. A waker may use the limiter (acquire without waiting, release, change the ceiling, close
-/// it); but one that, inside `wake`, polls or drops a request waiting for the same limiter may
-/// deadlock, and one that panics there may leave the limiter's line standing. No executor does
-/// either.
+/// held. A waker may use the limiter, in `wake` and when it is dropped: acquire without waiting,
+/// release, move the ceiling, pause, close, read. Two things are outside of what can be promised:
+///
+/// - A waker that, inside `wake`, polls or drops a request or a [`Wait`] that is waiting for the
+///   same limiter may deadlock. So may one that drops its own task there, with the request in it,
+///   because the task's executor is gone.
+/// - A waker that panics inside `wake` may cost the limiter permits, and leave its line standing.
 // Two limiters side by side share no cache line, and the queue's order of fields counts.
 #[repr(C, align(64))]
 pub struct Limiter {
@@ -344,24 +348,17 @@ impl Limiter {
         if next(ceiling) == ceiling {
             return Adjustment::Unchanged { ceiling };
         }
-        let claim = match self.now().filter(|_| !self.throttle.hold.is_zero()) {
-            None => None,
-            Some(now) => {
-                let regardless = matches!(to, Adjust::To(_));
-                match self.hold.claim(now, self.throttle.hold, regardless) {
-                    Ok(claim) => Some(claim),
-                    Err(remaining) => return Adjustment::Held { remaining },
-                }
+        if !self.throttle.hold.is_zero()
+            && let Some(now) = self.now()
+        {
+            let regardless = matches!(to, Adjust::To(_));
+            if let Err(remaining) = self.hold.claim(now, self.throttle.hold, regardless) {
+                return Adjustment::Held { remaining };
             }
-        };
+        }
         match self.queue.set_ceiling(next) {
             Ok((from, to)) => Adjustment::Changed { from, to },
-            Err(ceiling) => {
-                if let Some(claim) = claim {
-                    self.hold.give_back(claim);
-                }
-                Adjustment::Unchanged { ceiling }
-            }
+            Err(ceiling) => Adjustment::Unchanged { ceiling },
         }
     }
 
@@ -428,6 +425,11 @@ impl Limiter {
         }
     }
 }
+
+// Nothing is changed in two steps of which a panic could leave the second out, and the clock, which
+// is somebody else's, is only asked.
+impl UnwindSafe for Limiter {}
+impl RefUnwindSafe for Limiter {}
 
 impl fmt::Debug for Limiter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

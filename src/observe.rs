@@ -43,8 +43,12 @@ impl Limiter {
         let _ = since;
     }
 
-    /// A waiting request has been dropped.
-    pub(crate) fn on_cancelled(&self) {
+    /// A waiting request has been dropped, and with it, if `given_back`, a permit that it had been
+    /// handed.
+    pub(crate) fn on_cancelled(&self, given_back: bool) {
+        if given_back {
+            self.on_granted(1);
+        }
         #[cfg(feature = "stats")]
         self.counters.cancelled();
     }

@@ -11,9 +11,15 @@
 //! that finds itself notified claims a token; there are never more tokens than notified waiters,
 //! and only after a close there may be fewer.
 
+use core::pin::Pin;
+use core::ptr;
+use core::task::{Context, Poll, Waker};
+
 use event_listener::{Event, EventListener, Listener};
 
-use crate::state::{CALLED, CLOSED, DISPATCH, Duty, IDLE, PAUSED, QUEUED, Word, newcomer_barrier};
+use crate::state::{
+    CALLED, CLOSED, DISPATCH, Duty, FAIR, HEAD, IDLE, PAUSED, QUEUED, Word, newcomer_barrier,
+};
 use crate::sync::AtomicWaker;
 use crate::sync::atomic::{
     AtomicU32, AtomicU64,
@@ -30,8 +36,8 @@ pub(crate) struct Queue {
     barrier: u64,
     /// The head's waker. Only who sits in the seat registers here.
     pub(crate) head: AtomicWaker,
-    /// Waiters that have not finished, whether asleep, called or seated. Raised before a waiter
-    /// enters the line.
+    /// Waiters that have not finished, whether asleep, called or seated. A waiter in the queue is
+    /// counted before it sets QUEUED.
     waiting: AtomicU32,
     /// Those of them that ask for more than one permit.
     large: AtomicU32,
@@ -49,6 +55,20 @@ pub(crate) struct Queue {
     front: Event,
     /// Where those sleep who wait for the limiter to be idle.
     idle: Event,
+}
+
+/// Which waker a listener was polled with, without keeping that waker alive: as long as the
+/// listener has it, no other can be at the same place.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct WakerId {
+    data: usize,
+    vtable: usize,
+}
+
+impl WakerId {
+    pub(crate) fn of(waker: &Waker) -> Self {
+        Self { data: waker.data().addr(), vtable: ptr::from_ref(waker.vtable()).addr() }
+    }
 }
 
 /// What a notified waiter finds.
@@ -160,7 +180,7 @@ impl Queue {
             let line = || (self.waiting(), self.large.load(Relaxed) == 0);
             let done = match word.duty(line) {
                 Duty::Nothing => return,
-                Duty::AnnounceIdle => self.replace(word, word.without(IDLE)).inspect(|_| {
+                Duty::AnnounceIdle => self.dispatch(word, word.without(IDLE), || {
                     self.idle.notify_additional_relaxed(usize::MAX);
                 }),
                 // With CALLED set nobody else wakes the head until it has looked.
@@ -168,7 +188,9 @@ impl Queue {
                     self.head.wake();
                 }),
                 Duty::Call { seat, permits } => self.call(word, seat, permits),
-                Duty::CallAll => self.call_all(word),
+                Duty::CallAll => self.dispatch(word, word.without(QUEUED), || {
+                    self.notify(usize::MAX);
+                }),
             };
             word = done.unwrap_or_else(|found| found);
         }
@@ -220,12 +242,46 @@ impl Queue {
         }
     }
 
-    /// Calls everybody, after a close.
-    fn call_all(&self, word: Word) -> Result<Word, Word> {
-        self.replace(word, word.without(QUEUED).with(DISPATCH))?;
-        self.notify(usize::MAX);
-        let word = Word(self.word.fetch_and(!DISPATCH, AcqRel));
-        Ok(word.without(DISPATCH))
+    /// Changes the word and does something with DISPATCH set: nobody calls meanwhile, this thread's
+    /// wakers included, which may be run or dropped under the mutex of an [`Event`].
+    fn dispatch(&self, word: Word, next: Word, action: impl FnOnce()) -> Result<Word, Word> {
+        self.replace(word, next.with(DISPATCH))?;
+        action();
+        Ok(Word(self.word.fetch_and(!DISPATCH, AcqRel)).without(DISPATCH))
+    }
+
+    /// Polls a listener; `registered` is the waker that it has.
+    ///
+    /// A waker that another replaces is dropped under the mutex of the listener's [`Event`], and
+    /// may be the last owner of a permit, whose release would call waiters. So that is done with
+    /// DISPATCH set.
+    pub(crate) fn poll_listener(
+        &self,
+        listener: &mut EventListener,
+        registered: &mut WakerId,
+        cx: &mut Context<'_>,
+    ) -> Poll<()> {
+        let id = WakerId::of(cx.waker());
+        if *registered == id {
+            return Pin::new(listener).poll(cx);
+        }
+        let mut word = self.word();
+        let mut polled = Poll::Pending;
+        loop {
+            if word.has(DISPATCH) {
+                // Not worth more than to try again: the other thread is about to be done.
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            match self.dispatch(word, word, || polled = Pin::new(&mut *listener).poll(cx)) {
+                Ok(word) => {
+                    *registered = id;
+                    self.settle(word);
+                    return polled;
+                }
+                Err(found) => word = found,
+            }
+        }
     }
 
     /// Notifies up to `n` sleepers, the displaced first, and returns how many there were.
@@ -273,27 +329,37 @@ impl Queue {
         }
     }
 
-    /// Counts a new waiter in, unless the queue is full.
-    pub(crate) fn enter(&self, n: usize) -> bool {
-        // Relaxed: made known by the read-modify-write with which the waiter takes its place.
-        // A compare-and-swap, so that a refused waiter is at no time counted (I11).
-        let entered = self
-            .waiting
+    /// Tells of a request for `n` that is about to enter: from now on nothing is handed over past
+    /// a large one.
+    pub(crate) fn expect(&self, n: usize) {
+        // Relaxed: made known by the read-modify-write with which it takes its place.
+        if n > 1 {
+            self.large.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// Whether as many wait as may.
+    pub(crate) fn is_full(&self) -> bool {
+        self.waiting.load(Relaxed) >= self.max_waiting
+    }
+
+    /// Counts a waiter in, unless as many wait as may.
+    pub(crate) fn count_in(&self) -> bool {
+        // Relaxed: made known like `large`; a head is not asked for. A compare-and-swap, so that a
+        // refused request is at no time counted.
+        self.waiting
             .fetch_update(Relaxed, Relaxed, |waiting| {
                 (waiting < self.max_waiting).then_some(waiting + 1)
             })
-            .is_ok();
-        if entered && n > 1 {
-            self.large.fetch_add(1, Relaxed);
-        }
-        entered
+            .is_ok()
     }
 
-    /// Counts a waiter out. `left` is the word that it left behind, if it changed it.
-    pub(crate) fn leave(&self, n: usize, left: Option<Word>) {
+    /// Lets a request for `n` go that has left the line, or never got into it, then `counted` may
+    /// be false. `left` is the word that it left behind, if it changed it.
+    pub(crate) fn leave(&self, n: usize, counted: bool, left: Option<Word>) {
         // AcqRel: the last to leave sees what the earlier ones did to the word, so it finds
         // QUEUED if one of them had set it.
-        let last = self.waiting.fetch_sub(1, AcqRel) == 1;
+        let last = counted && self.waiting.fetch_sub(1, AcqRel) == 1;
         let word = if n > 1 {
             self.large.fetch_sub(1, Relaxed);
             Some(self.publish())
@@ -305,6 +371,12 @@ impl Queue {
         if let Some(word) = word {
             self.settle(word);
         }
+    }
+
+    /// The head gives up the seat; returns the word that is left.
+    pub(crate) fn vacate(&self) -> Word {
+        let vacated = self.word.fetch_and(!(HEAD | CALLED | FAIR), AcqRel);
+        Word(vacated).vacated()
     }
 
     /// Goes to sleep at the end of the line.
@@ -377,6 +449,12 @@ impl Queue {
             }
             Err(_) => false,
         }
+    }
+
+    /// Permits in flight that their waiters have not seen yet.
+    #[cfg(feature = "stats")]
+    pub(crate) fn handed(&self) -> usize {
+        self.handed.load(Relaxed) as usize
     }
 
     pub(crate) fn waiting(&self) -> usize {

@@ -87,7 +87,7 @@ impl Limiter {
             paused: word.has(PAUSED),
             hold_remaining: self.now().map_or(Duration::ZERO, |now| self.hold.remaining(now)),
             #[cfg(feature = "stats")]
-            stats: self.counters.read(),
+            stats: self.counters.read(self.queue.handed()),
         }
     }
 

@@ -197,10 +197,11 @@ impl Counters {
         self.with_log(|log| log.changes.iter().copied().collect())
     }
 
-    pub(crate) fn read(&self) -> Stats {
+    /// `handed` are granted and not counted yet: they are when their waiters see them.
+    pub(crate) fn read(&self, handed: usize) -> Stats {
         let (raised, lowered) = self.with_log(|log| (log.raised, log.lowered));
         Stats {
-            acquired: self.acquired.load(Relaxed),
+            acquired: self.acquired.load(Relaxed) + handed as u64,
             waited: self.waited.load(Relaxed),
             cancelled: self.cancelled.load(Relaxed),
             refused_closed: self.refused_closed.load(Relaxed),

@@ -74,25 +74,17 @@ impl Throttle {
     }
 }
 
-/// I7: when the last change's hold ends. Whoever wants to change the ceiling claims the next
-/// window first, by a compare-and-swap, so that of many callers one succeeds.
+/// I7: when the last change's hold ends, in nanoseconds of the limiter's clock (584 years of them).
 ///
-/// The end is kept in nanoseconds of the limiter's clock (146 years of them), with a generation in
-/// the two lowest bits: two claims at the same instant must differ, or giving back the first would
-/// undo the second. 0: no hold yet.
+/// Whoever wants to change the ceiling claims the next window first, by a compare-and-swap, so that
+/// of many callers one succeeds. A claim is made only for a change that is wanted. If there is
+/// nothing left to change after all, somebody else has changed the ceiling since, and the window
+/// is that change's: there is nothing to give back.
 #[derive(Debug)]
 pub(crate) struct Hold {
+    /// 0: no hold yet.
     until: AtomicU64,
 }
-
-/// A claimed window, to be given back if nothing changed after all.
-#[derive(Debug)]
-pub(crate) struct Claim {
-    before: u64,
-    mine: u64,
-}
-
-const GENERATIONS: u32 = 2;
 
 impl Hold {
     const_unless_loom! {
@@ -108,28 +100,17 @@ impl Hold {
         now: Duration,
         hold: Duration,
         regardless: bool,
-    ) -> Result<Claim, Duration> {
-        // Relaxed throughout: the hold guards the rate of changes and no memory; the ceiling
-        // itself is in the word.
-        let mut before = self.until.load(Relaxed);
-        loop {
-            let remaining = left(before, now);
-            if !remaining.is_zero() && !regardless {
-                return Err(remaining);
-            }
-            let end = nanos(now).saturating_add(nanos(hold)).min(u64::MAX >> GENERATIONS);
-            let generation = before.wrapping_add(1) & ((1 << GENERATIONS) - 1);
-            let mine = (end << GENERATIONS) | generation;
-            match self.until.compare_exchange(before, mine, Relaxed, Relaxed) {
-                Ok(_) => return Ok(Claim { before, mine }),
-                Err(found) => before = found,
-            }
+    ) -> Result<(), Duration> {
+        let claimed = |until| {
+            let free = regardless || left(until, now).is_zero();
+            free.then(|| nanos(now).saturating_add(nanos(hold)))
+        };
+        // Relaxed: the hold guards the rate of changes and no memory; the ceiling itself is in the
+        // word.
+        match self.until.fetch_update(Relaxed, Relaxed, claimed) {
+            Ok(_) => Ok(()),
+            Err(until) => Err(left(until, now)),
         }
-    }
-
-    /// Gives the window back, unless somebody has claimed another since.
-    pub(crate) fn give_back(&self, claim: Claim) {
-        let _ = self.until.compare_exchange(claim.mine, claim.before, Relaxed, Relaxed);
     }
 
     /// How long the present hold lasts.
@@ -139,5 +120,5 @@ impl Hold {
 }
 
 fn left(until: u64, now: Duration) -> Duration {
-    Duration::from_nanos((until >> GENERATIONS).saturating_sub(nanos(now)))
+    Duration::from_nanos(until.saturating_sub(nanos(now)))
 }

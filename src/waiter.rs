@@ -2,12 +2,11 @@
 //! not. The futures in `acquire.rs` drive it.
 
 use core::mem::{self, ManuallyDrop};
-use core::pin::Pin;
 use core::task::{Context, Poll, ready};
 
 use event_listener::{EventListener, Listener};
 
-use crate::queue::{Queue, Token};
+use crate::queue::{Queue, Token, WakerId};
 use crate::state::{CALLED, CLOSED, FAIR, HEAD, LINE, QUEUED, Word};
 
 /// Why a request was not served.
@@ -30,9 +29,9 @@ pub(crate) struct Waiter {
 enum Place {
     /// Not in line: not yet, or not any more.
     Outside,
-    /// Asleep in the queue, or notified. The listener is taken out by hand, by `leave_place`: its
+    /// Asleep in the queue, or notified; with the waker that is registered there. The listener is taken out by hand, by `leave_queue`: its
     /// drop glue would lie on the way of every request that need not wait.
-    Queued(ManuallyDrop<EventListener>),
+    Queued(ManuallyDrop<EventListener>, WakerId),
     /// In the seat.
     Head,
 }
@@ -58,15 +57,15 @@ impl Waiter {
         queue: &Queue,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), Refusal>> {
-        if !self.is_waiting() {
-            if let Some(outcome) = self.enter(queue) {
-                return Poll::Ready(outcome);
-            }
+        if !self.is_waiting()
+            && let Some(outcome) = self.enter(queue, cx)
+        {
+            return Poll::Ready(outcome);
         }
-        while let Place::Queued(listener) = &mut self.place {
-            ready!(Future::poll(Pin::new(&mut **listener), cx));
-            drop(self.leave_place());
-            if let Some(outcome) = self.arrive(queue) {
+        while let Place::Queued(listener, registered) = &mut self.place {
+            ready!(queue.poll_listener(listener, registered, cx));
+            drop(self.leave_queue());
+            if let Some(outcome) = self.arrive(queue, cx) {
                 return Poll::Ready(outcome);
             }
         }
@@ -74,11 +73,13 @@ impl Waiter {
     }
 
     /// Enters the line, or is served or refused on the way.
-    fn enter(&mut self, queue: &Queue) -> Option<Result<(), Refusal>> {
-        if !queue.enter(self.n) {
-            return Some(Err(Refusal::QueueFull));
-        }
+    ///
+    /// It is counted as waiting only when its place is certain, and nobody who sees it counted can
+    /// get in front of it.
+    fn enter(&mut self, queue: &Queue, cx: &mut Context<'_>) -> Option<Result<(), Refusal>> {
+        queue.expect(self.n);
         let mut listener = None;
+        let mut counted = false;
         let mut word = queue.word();
         let (outcome, left) = loop {
             let next = if word.has(CLOSED) {
@@ -87,10 +88,16 @@ impl Waiter {
                 word.plus(self.n)
             } else if listener.is_some() {
                 word.with(QUEUED)
+            } else if queue.is_full() {
+                break (Err(Refusal::QueueFull), word);
             } else if word.has(LINE) {
                 // Asleep first, then QUEUED: who lowers it notifies afterwards, and must find us.
                 listener = Some(queue.listen());
+                counted = queue.count_in();
                 word = queue.word();
+                if !counted {
+                    break (Err(Refusal::QueueFull), word);
+                }
                 continue;
             } else {
                 // Nobody waits: straight to the seat, without touching the queue.
@@ -101,27 +108,29 @@ impl Waiter {
                 Err(found) => word = found,
                 Ok(left) if left.in_flight() != word.in_flight() => break (Ok(()), left),
                 Ok(entered) => {
-                    match listener {
-                        Some(listener) => {
-                            self.place = Place::Queued(ManuallyDrop::new(listener));
-                            // A permit may be free, only not for newcomers.
-                            queue.settle(entered);
-                        }
-                        None => self.place = Place::Head,
+                    if let Some(listener) = listener {
+                        self.place = Place::queued(listener, cx);
+                        // A permit may be free, only not for newcomers.
+                        queue.settle(entered);
+                        return None;
                     }
-                    return None;
+                    self.place = Place::Head;
+                    if queue.count_in() {
+                        return None;
+                    }
+                    break (Err(Refusal::QueueFull), self.leave_seat(queue));
                 }
             }
         };
         if listener.is_some_and(EventListener::discard) {
             decline(queue, self.n);
         }
-        queue.leave(self.n, Some(left));
+        queue.leave(self.n, counted, Some(left));
         Some(outcome)
     }
 
     /// Claims what it was called for: the seat, or a permit.
-    fn arrive(&mut self, queue: &Queue) -> Option<Result<(), Refusal>> {
+    fn arrive(&mut self, queue: &Queue, cx: &mut Context<'_>) -> Option<Result<(), Refusal>> {
         let n = self.n;
         let token = queue.claim(n, |word| {
             if word.has(CLOSED) {
@@ -144,12 +153,12 @@ impl Waiter {
             Token::Seat { after, .. } => (Ok(()), Some(after)),
             Token::Permit if n == 1 => (Ok(()), None),
             Token::Permit => {
-                self.place = Place::Queued(ManuallyDrop::new(queue.displace()));
+                self.place = Place::queued(queue.displace(), cx);
                 return None;
             }
             Token::Nothing => (Err(Refusal::Closed), None),
         };
-        queue.leave(n, left);
+        queue.leave(n, true, left);
         Some(outcome)
     }
 
@@ -174,7 +183,7 @@ impl Waiter {
                 match queue.replace(word, next) {
                     Ok(left) => {
                         self.place = Place::Outside;
-                        queue.leave(self.n, Some(left));
+                        queue.leave(self.n, true, Some(left));
                         return Poll::Ready(outcome);
                     }
                     Err(found) => word = found,
@@ -204,37 +213,57 @@ impl Waiter {
         }
     }
 
-    /// I10: leaves the line, wherever it stands, and passes on what it was called for.
-    pub(crate) fn cancel(&mut self, queue: &Queue) {
-        let seated = matches!(self.place, Place::Head);
-        let left = if let Some(listener) = self.leave_place() {
-            if listener.discard() {
-                decline(queue, self.n);
+    /// I10: leaves the line, wherever it stands, and passes on what it was called for. Returns
+    /// whether it gave back a permit that it had been handed.
+    pub(crate) fn cancel(&mut self, queue: &Queue) -> bool {
+        let mut given_back = false;
+        let left = match self.place {
+            Place::Outside => return false,
+            Place::Head => Some(self.leave_seat(queue)),
+            Place::Queued(..) => {
+                if self.leave_queue().is_some_and(EventListener::discard) {
+                    given_back = decline(queue, self.n);
+                }
+                None
             }
-            None
-        } else if seated {
-            drop(queue.head.take());
-            queue.update(|word| Some(word.vacated())).ok().map(|(_, left)| left)
-        } else {
-            return;
         };
-        queue.leave(self.n, left);
+        queue.leave(self.n, true, left);
+        given_back
     }
 
-    /// Puts it outside; returns the listener if it was in the queue.
-    fn leave_place(&mut self) -> Option<EventListener> {
+    /// Gives the seat up; returns the word that is left.
+    fn leave_seat(&mut self, queue: &Queue) -> Word {
+        self.place = Place::Outside;
+        drop(queue.head.take());
+        queue.vacate()
+    }
+
+    /// Takes the listener out, if it is in the queue.
+    fn leave_queue(&mut self) -> Option<EventListener> {
         match mem::replace(&mut self.place, Place::Outside) {
-            Place::Queued(listener) => Some(ManuallyDrop::into_inner(listener)),
+            Place::Queued(listener, _) => Some(ManuallyDrop::into_inner(listener)),
             Place::Outside | Place::Head => None,
         }
     }
 }
 
-/// Gives back the token of a notified waiter that has no more use for it.
-fn decline(queue: &Queue, n: usize) {
+impl Place {
+    fn queued(listener: EventListener, cx: &mut Context<'_>) -> Self {
+        // The first poll, which is about to follow, registers this waker and replaces none.
+        Self::Queued(ManuallyDrop::new(listener), WakerId::of(cx.waker()))
+    }
+}
+
+/// Gives back the token of a notified waiter that has no more use for it; returns whether that was
+/// a permit.
+fn decline(queue: &Queue, n: usize) -> bool {
     match queue.claim(n, Word::vacated) {
         Token::Seat { after, .. } => queue.settle(after),
-        Token::Permit => queue.release(1),
+        Token::Permit => {
+            queue.release(1);
+            return true;
+        }
         Token::Nothing => {}
     }
+    false
 }

@@ -1,0 +1,231 @@
+//! The counters of feature `stats`.
+
+mod common;
+
+use std::time::Duration;
+
+use common::{Task, request, take_all, waiter, waiters};
+use grmgr::{Adjust, Limiter, ManualClock, Stats, TryAcquireError};
+
+fn limiter() -> (ManualClock, Limiter) {
+    let clock = ManualClock::new();
+    let limiter = Limiter::builder("stats").ceiling(2).max(8).max_waiting(4);
+    (clock.clone(), limiter.hold(Duration::ZERO).clock(clock).build().unwrap())
+}
+
+fn stats(limiter: &Limiter) -> Stats {
+    limiter.snapshot().stats
+}
+
+#[test]
+fn nothing_has_happened_at_first() {
+    let stats = stats(&limiter().1);
+    assert_eq!((stats.acquired, stats.waited, stats.cancelled), (0, 0, 0));
+    assert_eq!((stats.raised, stats.lowered), (0, 0));
+    assert_eq!((stats.peak_in_flight, stats.peak_waiting), (0, 0));
+    assert_eq!((stats.wait.count(), stats.wait.sum()), (0, Duration::ZERO));
+    assert_eq!(stats.wait.quantile(0.5), None);
+}
+
+/// Permits, not requests: by every way there is.
+#[test]
+fn every_permit_granted_is_counted() {
+    let (_clock, limiter) = limiter();
+    let limiter = std::sync::Arc::new(limiter);
+    drop(limiter.try_acquire().unwrap());
+    drop(limiter.try_acquire_many_owned(2).unwrap());
+    drop(request(&limiter, 2).granted());
+    drop(limiter.acquire_blocking().unwrap());
+    assert_eq!(stats(&limiter).acquired, 6);
+    drop(limiter.try_acquire_many(0).unwrap());
+    assert_eq!(stats(&limiter).acquired, 6);
+    let held = take_all(&limiter);
+    let [head, handed, called] = waiters(&limiter);
+    drop(held);
+    drop((head.granted(), handed.granted()));
+    drop(called.granted());
+    let stats = stats(&limiter);
+    assert_eq!((stats.acquired, stats.waited, stats.cancelled), (11, 3, 0));
+}
+
+/// As its documentation says, also while a permit is on its way to a waiter.
+#[test]
+fn given_back_is_what_was_acquired_less_what_is_in_flight() {
+    let (_clock, limiter) = limiter();
+    let given_back = || {
+        let snapshot = limiter.snapshot();
+        i128::from(snapshot.stats.acquired) - snapshot.in_flight as i128
+    };
+    let held = take_all(&limiter);
+    let [head, handed] = waiters(&limiter);
+    assert_eq!(given_back(), 0);
+    drop(held);
+    assert_eq!(given_back(), 2, "one of them is handed on and has not been seen");
+    drop((head.granted(), handed.granted()));
+    assert_eq!(given_back(), 4);
+}
+
+/// Each under its reason, and under one only.
+#[test]
+fn every_refusal_is_counted_by_its_reason() {
+    let (_clock, limiter) = limiter();
+    let refused = || {
+        let stats = stats(&limiter);
+        [
+            stats.refused_closed,
+            stats.refused_exceeds_max,
+            stats.refused_queue_full,
+            stats.refused_no_permits,
+        ]
+    };
+    assert!(limiter.try_acquire_many(9).is_err());
+    assert!(request(&limiter, 9).is_done());
+    assert_eq!(refused(), [0, 2, 0, 0]);
+    let held = take_all(&limiter);
+    assert_eq!(limiter.try_acquire().unwrap_err(), TryAcquireError::NoPermits);
+    // One by `take_all`, which ends with a refusal.
+    assert_eq!(refused(), [0, 2, 0, 2]);
+    let line = waiters::<4>(&limiter);
+    assert!(request(&limiter, 1).is_done());
+    assert_eq!(refused(), [0, 2, 1, 2]);
+    limiter.close();
+    assert!(limiter.try_acquire().is_err());
+    assert!(request(&limiter, 1).is_done());
+    assert_eq!(refused(), [2, 2, 1, 2]);
+    for task in line {
+        task.refused();
+    }
+    assert_eq!(refused(), [6, 2, 1, 2]);
+    drop(held);
+    assert_eq!(stats(&limiter).cancelled, 0);
+}
+
+/// In every state a waiter can be in; a request that never waited is none.
+#[test]
+fn every_waiter_that_gives_up_is_counted() {
+    let (_clock, limiter) = limiter();
+    drop(limiter.acquire());
+    let held = take_all(&limiter);
+    let [head, handed, queued, last] = waiters(&limiter);
+    drop(queued);
+    drop(held);
+    drop((head, handed));
+    assert_eq!(stats(&limiter).cancelled, 3);
+    drop(last.granted());
+    let stats = stats(&limiter);
+    assert_eq!((stats.waited, stats.cancelled), (4, 3));
+}
+
+#[test]
+fn peaks_stay() {
+    let (_clock, limiter) = limiter();
+    let _ = limiter.set_ceiling(5);
+    let held = take_all(&limiter);
+    let line = waiters::<3>(&limiter);
+    drop(line);
+    drop(held);
+    drop(limiter.try_acquire().unwrap());
+    limiter.pause();
+    drop(waiter(&limiter, 1));
+    limiter.resume();
+    let first = stats(&limiter);
+    assert_eq!((first.peak_in_flight, first.peak_waiting), (5, 3));
+    assert_eq!(stats(&limiter), first, "reading changes nothing");
+}
+
+/// By the limiter's clock; only of those that waited and were granted.
+#[test]
+fn waiting_times_go_into_the_histogram() {
+    let (clock, limiter) = limiter();
+    drop(limiter.try_acquire().unwrap());
+    let waits = [0, 1, 1_000, 1_000_000, 3_600_000_000_000];
+    for nanos in waits {
+        let held = take_all(&limiter);
+        let task = waiter(&limiter, 1);
+        clock.advance(Duration::from_nanos(nanos));
+        drop(held);
+        drop(task.granted());
+    }
+    let held = take_all(&limiter);
+    let cancelled = waiter(&limiter, 1);
+    clock.advance(Duration::from_secs(1));
+    drop((cancelled, held));
+
+    let wait = stats(&limiter).wait;
+    assert_eq!(wait.count(), 5);
+    assert_eq!(wait.sum(), Duration::from_nanos(waits.iter().sum()));
+    let mut below = Duration::ZERO;
+    for (end, count) in wait.buckets() {
+        let inside = |nanos: &&u64| {
+            let wait = Duration::from_nanos(**nanos);
+            (below..end).contains(&wait)
+        };
+        assert_eq!(count, waits.iter().filter(inside).count() as u64, "{below:?} to {end:?}");
+        below = end;
+    }
+    assert_eq!(wait.quantile(0.0), Some(Duration::from_nanos(1)));
+    let median = wait.quantile(0.5).unwrap();
+    assert!(median > Duration::from_nanos(1_000) && median <= Duration::from_nanos(2_000));
+    let longest = wait.quantile(1.0).unwrap();
+    assert!(longest > Duration::from_secs(3_600) && longest <= Duration::from_secs(7_200));
+}
+
+/// Longer than the histogram is wide.
+#[test]
+fn longest_waits_go_into_the_last_bucket() {
+    let (clock, limiter) = limiter();
+    let held = take_all(&limiter);
+    let task = waiter(&limiter, 1);
+    clock.advance(Duration::MAX);
+    drop(held);
+    drop(task.granted());
+    let wait = stats(&limiter).wait;
+    assert_eq!(wait.buckets().last().unwrap().1, 1);
+    assert!(wait.quantile(1.0).is_some());
+}
+
+#[test]
+fn changes_are_logged_with_number_cause_and_time() {
+    let (clock, limiter) = limiter();
+    clock.advance(Duration::from_secs(1));
+    let _ = limiter.up();
+    clock.advance(Duration::from_secs(1));
+    let _ = limiter.adjust(Adjust::To(8), "load");
+    let _ = limiter.adjust(Adjust::Up, "refused: at its bound");
+    let _ = limiter.down();
+    let changes: Vec<_> = limiter
+        .changes()
+        .iter()
+        .map(|change| (change.number, change.from, change.to, change.cause, change.at.as_secs()))
+        .collect();
+    assert_eq!(changes, [(1, 2, 3, "manual", 1), (2, 3, 8, "load", 2), (3, 8, 6, "manual", 2)]);
+    let stats = stats(&limiter);
+    assert_eq!((stats.raised, stats.lowered), (2, 1));
+}
+
+/// The list does not grow for ever, and a reader can tell what it has missed.
+#[test]
+fn log_keeps_the_last_64_changes() {
+    let (_clock, limiter) = limiter();
+    for _ in 0..50 {
+        let _ = limiter.set_ceiling(3);
+        let _ = limiter.set_ceiling(2);
+    }
+    let changes = limiter.changes();
+    assert_eq!(changes.len(), 64);
+    let numbers: Vec<_> = changes.iter().map(|change| change.number).collect();
+    assert_eq!(numbers, (37..=100).collect::<Vec<_>>());
+    let stats = stats(&limiter);
+    assert_eq!((stats.raised, stats.lowered), (50, 50));
+}
+
+/// Waiting for idleness is no request.
+#[test]
+fn other_waits_are_not_counted() {
+    let (_clock, limiter) = limiter();
+    let held = take_all(&limiter);
+    let mut idle = Task::start(limiter.wait());
+    drop(held);
+    assert!(idle.run());
+    assert_eq!(stats(&limiter).waited, 0);
+}
