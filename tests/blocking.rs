@@ -142,6 +142,25 @@ fn what_is_free_is_taken_whatever_the_deadline() {
     assert_at_rest(&limiter);
 }
 
+/// I3: long before its time.
+#[test]
+fn grant_ends_a_wait_with_a_deadline() {
+    const HOUR: Duration = Duration::from_secs(3_600);
+    must_end(|| {
+        let limiter = Limiter::new("blocking", 1);
+        let held = limiter.try_acquire().unwrap();
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| limiter.acquire().wait_timeout(HOUR).is_some());
+            let idle = scope.spawn(|| limiter.wait().wait_deadline(Instant::now() + HOUR));
+            until(|| limiter.waiting() == 1);
+            drop(held);
+            assert!(waiting.join().unwrap());
+            assert_eq!(idle.join().unwrap(), Some(()));
+        });
+        assert_at_rest(&limiter);
+    });
+}
+
 /// It would overflow every clock.
 #[test]
 fn longest_timeout_is_as_good_as_none() {
