@@ -4,7 +4,10 @@
 
 mod common;
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::mpsc::channel;
+use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
 use common::{assert_at_rest, must_end, take_all, until, waiter};
@@ -21,28 +24,39 @@ fn free_permit_is_taken_without_blocking() {
     assert_at_rest(&limiter);
 }
 
-/// I4: one line for both.
+/// I4: one line for both. A future keeps its place when it is waited for after it was polled.
 #[test]
 fn threads_and_tasks_are_served_in_the_order_they_came() {
     must_end(|| {
         let limiter = Limiter::new("blocking", 1);
         let held = limiter.try_acquire().unwrap();
         std::thread::scope(|scope| {
-            let block = || limiter.acquire_blocking().map(|permit| permit.forget());
-            let first = scope.spawn(block);
-            until(|| limiter.waiting() == 1);
+            let block = || {
+                let (entered, has_entered) = channel();
+                let limiter = &limiter;
+                let thread = scope.spawn(move || {
+                    let mut request = limiter.acquire();
+                    let polled =
+                        Pin::new(&mut request).poll(&mut Context::from_waker(Waker::noop()));
+                    assert!(polled.is_pending());
+                    entered.send(()).unwrap();
+                    request.wait().unwrap().forget();
+                });
+                has_entered.recv().unwrap();
+                thread
+            };
+            let first = block();
             let second = waiter(&limiter, 1);
-            let third = scope.spawn(block);
-            until(|| limiter.waiting() == 3);
+            let third = block();
 
             drop(held);
-            first.join().unwrap().unwrap();
+            first.join().unwrap();
             assert!(!second.is_woken() && !third.is_finished());
             limiter.done();
             let permit = second.granted();
             assert_eq!(limiter.waiting(), 1);
             drop(permit);
-            third.join().unwrap().unwrap();
+            third.join().unwrap();
             limiter.done();
         });
         assert_at_rest(&limiter);
@@ -128,6 +142,25 @@ fn what_is_free_is_taken_whatever_the_deadline() {
     assert_at_rest(&limiter);
 }
 
+/// I3: long before its time.
+#[test]
+fn grant_ends_a_wait_with_a_deadline() {
+    const HOUR: Duration = Duration::from_secs(3_600);
+    must_end(|| {
+        let limiter = Limiter::new("blocking", 1);
+        let held = limiter.try_acquire().unwrap();
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| limiter.acquire().wait_timeout(HOUR).is_some());
+            let idle = scope.spawn(|| limiter.wait().wait_deadline(Instant::now() + HOUR));
+            until(|| limiter.waiting() == 1);
+            drop(held);
+            assert!(waiting.join().unwrap());
+            assert_eq!(idle.join().unwrap(), Some(()));
+        });
+        assert_at_rest(&limiter);
+    });
+}
+
 /// It would overflow every clock.
 #[test]
 fn longest_timeout_is_as_good_as_none() {
@@ -178,14 +211,13 @@ fn timeouts_of_many_threads_lose_nothing() {
         for round in 0..150 {
             let held = take_all(&limiter);
             std::thread::scope(|scope| {
-                let waiting = [0, 1, 2, 3].map(|i| {
+                let threads = [0, 1, 2, 3].map(|i| {
                     let limiter = &limiter;
                     let n = if round % 2 == 0 { 1 } else { 1 + i % 2 };
                     let timeout = Duration::from_micros((round * 7 + i as u64 * 13) % 150);
                     scope.spawn(move || drop(limiter.acquire_many(n).wait_timeout(timeout)))
                 });
-                let all_gave_up = || waiting.iter().all(|thread| thread.is_finished());
-                until(|| limiter.waiting() > 0 || round % 3 == 0 || all_gave_up());
+                until(|| limiter.waiting() > 0 || threads.iter().all(|t| t.is_finished()));
                 drop(held);
             });
             assert_at_rest(&limiter);

@@ -260,6 +260,7 @@ fn waker_replaced_by_the_head_may_release_permits() {
         let [mut head, queued] = waiters(&limiter);
         head.poll_with(&Waker::from(Arc::new(Owner { _permit: owned })));
         assert!(head.poll());
+        assert_eq!(head.wakers_kept(), 0);
         assert_eq!(limiter.in_flight(), 2);
         drop(queued.granted());
         drop(head);

@@ -215,7 +215,7 @@ pub(crate) fn must_end(f: impl FnOnce() + Send + 'static) {
         let _ended = ended;
         f();
     });
-    if watch.recv_timeout(Duration::from_secs(60)) == Err(RecvTimeoutError::Timeout) {
+    if watch.recv_timeout(Duration::from_secs(30)) == Err(RecvTimeoutError::Timeout) {
         panic!("it hangs");
     }
     thread.join().unwrap_or_else(|payload| std::panic::resume_unwind(payload));
