@@ -9,6 +9,7 @@ mod bench;
 mod clocks;
 mod excluded;
 mod extremes;
+mod idle_race;
 mod inline;
 mod panics;
 mod wakers;
