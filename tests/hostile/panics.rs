@@ -1,0 +1,80 @@
+//! Wakers that panic. The docs warn that the line may stand then; what is said here is what can
+//! be relied on nevertheless.
+
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Arc;
+
+use grmgr::{AcquireError, Limiter};
+
+use crate::bench::{Hook, Task, assert_at_rest, must_end, run_to_the_end};
+
+fn panicking() -> Arc<Hook> {
+    // Not `panic!`: nothing is to be printed.
+    Hook::new(|| resume_unwind(Box::new("a waker panics")))
+}
+
+fn quiet() -> Arc<Hook> {
+    Arc::new(Hook::default())
+}
+
+/// The panic comes out of the release. The permit is back by then, newcomers find it, and the
+/// line goes on as soon as the head is polled.
+#[test]
+fn head_whose_waker_panics_costs_no_permit() {
+    must_end(|| {
+        let limiter = Arc::new(Limiter::new("panics", 1));
+        let permit = limiter.try_acquire_owned().unwrap();
+        let mut head = Task::waiting(limiter.acquire_owned(), panicking());
+        let mut behind = [(); 3].map(|()| Task::waiting(limiter.acquire_owned(), quiet()));
+        assert!(catch_unwind(AssertUnwindSafe(|| drop(permit))).is_err());
+        assert_eq!((limiter.in_flight(), limiter.waiting()), (0, 4));
+        drop(limiter.try_acquire().expect("given back"));
+
+        drop(head.run().expect("it was woken, as far as it goes").unwrap());
+        assert_eq!(run_to_the_end(&mut behind), 3);
+        assert_at_rest(&limiter);
+    });
+}
+
+/// The same if it is dropped instead (I10).
+#[test]
+fn head_whose_waker_panicked_may_be_dropped() {
+    must_end(|| {
+        let limiter = Arc::new(Limiter::new("panics", 2));
+        let permits = limiter.try_acquire_many_owned(2).unwrap();
+        let head = Task::waiting(limiter.acquire_owned(), panicking());
+        let mut behind = [(); 3].map(|()| Task::waiting(limiter.acquire_owned(), quiet()));
+        assert!(catch_unwind(AssertUnwindSafe(|| drop(permits))).is_err());
+        drop(head);
+        assert_eq!(run_to_the_end(&mut behind), 3);
+        assert_at_rest(&limiter);
+    });
+}
+
+/// When a waiter in the queue is called to the seat, the line stands from then on. What is out can
+/// be given back, newcomers are served if they may overtake, and closing still refuses whoever
+/// comes.
+#[test]
+fn waiter_called_to_the_seat_whose_waker_panics_costs_the_line_and_no_permit() {
+    must_end(|| {
+        let limiter = Arc::new(Limiter::new("panics", 1));
+        let permit = limiter.try_acquire_owned().unwrap();
+        let head = Task::waiting(limiter.acquire_owned(), quiet());
+        let called = Task::waiting(limiter.acquire_owned(), panicking());
+        let behind = Task::waiting(limiter.acquire_owned(), quiet());
+        drop(permit);
+        assert!(catch_unwind(AssertUnwindSafe(|| drop(head))).is_err());
+        assert_eq!(called.hook().wakes(), 1);
+
+        assert_eq!(limiter.in_flight(), 0);
+        for _ in 0..100 {
+            drop(limiter.try_acquire().expect("given back"));
+        }
+        assert_eq!((limiter.in_flight(), behind.hook().wakes()), (0, 0), "the line stands");
+        limiter.close();
+        assert_eq!(limiter.acquire().wait().unwrap_err(), AcquireError::Closed);
+        limiter.wait_blocking();
+        // What becomes of the called one is the queue's affair, which has been left halfway.
+        std::mem::forget((called, behind));
+    });
+}
