@@ -125,11 +125,13 @@ BREAKS = [
     Break(S, "duty: seat never opened", "let seat = !self.has(HEAD | CALLED);", "let seat = false;"),
     Break(S, "duty: QUEUED stays though nobody waits", "if waiting == 0 {", "if false {"),
     # The throttle.
-    Break(T, "hold: generation left out", "(end << GENERATIONS) | generation", "(end << GENERATIONS) | (generation & 0)"),
-    Break(T, "hold: not claimed", "Ok(_) => return Ok(Claim { before, mine }),", "Ok(_) => { self.until.store(before, Relaxed); return Ok(Claim { before, mine }) }"),
+    Break(T, "hold: claims not marked", "const STEP: u64 = 1;", "const STEP: u64 = 0;"),
+    Break(T, "hold: not claimed", "left(until, now).is_zero().then_some(mine)", "left(until, now).is_zero().then_some(until)"),
     Break(T, "hold: not given back", "let _ = self.until.compare_exchange(claim.mine, claim.before, Relaxed, Relaxed);", "let _ = claim;"),
-    Break(T, "hold: ends a moment late", "if !remaining.is_zero() && !regardless {", "if (!remaining.is_zero() || (before != 0 && nanos(now) == before >> GENERATIONS)) && !regardless {"),
-    Break(T, "hold: holds set_ceiling, too", "&& !regardless", "&& (!regardless || regardless)"),
+    Break(T, "hold: ends a moment late", "(until >> 1).saturating_sub(nanos(now))", "((until >> 1) + u64::from(until > 0)).saturating_sub(nanos(now))"),
+    Break(T, "hold: none after set_ceiling", "self.until.store(end(now, hold), Relaxed);", "let _ = (now, hold);"),
+    Break("limiter.rs", "hold: begun after the wake-ups", ("match self.queue.set_ceiling(next, begin_hold) {", "Ok((from, to)) => Adjustment::Changed { from, to },"),
+          ("match self.queue.set_ceiling(next, || ()) {", "Ok((from, to)) => { begin_hold(); Adjustment::Changed { from, to } }")),
     Break(T, "bounds not kept", "wanted.clamp(self.min, self.max)", "wanted"),
     Break(T, "step up by the step down", "ceiling.saturating_add(self.up)", "ceiling.saturating_add(self.down)"),
     # The rest.

@@ -348,17 +348,27 @@ impl Limiter {
         if next(ceiling) == ceiling {
             return Adjustment::Unchanged { ceiling };
         }
-        if !self.throttle.hold.is_zero()
-            && let Some(now) = self.now()
-        {
-            let regardless = matches!(to, Adjust::To(_));
-            if let Err(remaining) = self.hold.claim(now, self.throttle.hold, regardless) {
-                return Adjustment::Held { remaining };
+        let hold = self.throttle.hold;
+        let now = if hold.is_zero() { None } else { self.now() };
+        let is_step = !matches!(to, Adjust::To(_));
+        let claim = match now.filter(|_| is_step).map(|now| self.hold.claim(now, hold)) {
+            Some(Err(remaining)) => return Adjustment::Held { remaining },
+            Some(Ok(claim)) => Some(claim),
+            None => None,
+        };
+        let begin_hold = || {
+            if let Some(now) = now.filter(|_| !is_step) {
+                self.hold.begin(now, hold);
             }
-        }
-        match self.queue.set_ceiling(next) {
+        };
+        match self.queue.set_ceiling(next, begin_hold) {
             Ok((from, to)) => Adjustment::Changed { from, to },
-            Err(ceiling) => Adjustment::Unchanged { ceiling },
+            Err(ceiling) => {
+                if let Some(claim) = claim {
+                    self.hold.give_back(claim);
+                }
+                Adjustment::Unchanged { ceiling }
+            }
         }
     }
 

@@ -417,17 +417,19 @@ impl Queue {
     }
 
     /// Sets the ceiling to what `choose` makes of the present one; returns both, or the present
-    /// one if it stays.
+    /// one if it stays. `changed` is run before anybody is woken.
     pub(crate) fn set_ceiling(
         &self,
         choose: impl Fn(usize) -> usize,
+        changed: impl FnOnce(),
     ) -> Result<(usize, usize), usize> {
-        let changed = self.update(|word| {
+        let result = self.update(|word| {
             let ceiling = choose(word.ceiling());
             (ceiling != word.ceiling()).then(|| word.with_ceiling(ceiling))
         });
-        match changed {
+        match result {
             Ok((before, after)) => {
+                changed();
                 self.settle(after);
                 Ok((before.ceiling(), after.ceiling()))
             }

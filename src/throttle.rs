@@ -74,17 +74,26 @@ impl Throttle {
     }
 }
 
-/// I7: when the last change's hold ends, in nanoseconds of the limiter's clock (584 years of them).
+/// I7: when the last change's hold ends. Whoever wants to make a step claims the next window
+/// first, by a compare-and-swap, so that of many callers one succeeds.
 ///
-/// Whoever wants to change the ceiling claims the next window first, by a compare-and-swap, so that
-/// of many callers one succeeds. A claim is made only for a change that is wanted. If there is
-/// nothing left to change after all, somebody else has changed the ceiling since, and the window
-/// is that change's: there is nothing to give back.
+/// The end is kept in nanoseconds of the limiter's clock, of which 63 bits are 292 years. The
+/// lowest bit tells a step's claim from a hold that began with [`Adjust::To`]: if the two were of
+/// the same instant, giving the claim back would end the hold. 0: no hold yet.
 #[derive(Debug)]
 pub(crate) struct Hold {
-    /// 0: no hold yet.
     until: AtomicU64,
 }
+
+/// A window that a step has claimed, to be given back if nothing changed after all.
+#[derive(Debug)]
+pub(crate) struct Claim {
+    before: u64,
+    mine: u64,
+}
+
+/// Marks the claim of a step.
+const STEP: u64 = 1;
 
 impl Hold {
     const_unless_loom! {
@@ -94,23 +103,28 @@ impl Hold {
     }
 
     /// Claims the window that begins `now` and lasts for `hold`, or tells how long the present
-    /// one lasts. `regardless` of the present one, if so.
-    pub(crate) fn claim(
-        &self,
-        now: Duration,
-        hold: Duration,
-        regardless: bool,
-    ) -> Result<(), Duration> {
-        let claimed = |until| {
-            let free = regardless || left(until, now).is_zero();
-            free.then(|| nanos(now).saturating_add(nanos(hold)))
-        };
-        // Relaxed: the hold guards the rate of changes and no memory; the ceiling itself is in the
-        // word.
-        match self.until.fetch_update(Relaxed, Relaxed, claimed) {
-            Ok(_) => Ok(()),
+    /// one lasts.
+    pub(crate) fn claim(&self, now: Duration, hold: Duration) -> Result<Claim, Duration> {
+        let mine = end(now, hold) | STEP;
+        // Relaxed throughout: the hold guards the rate of changes and no memory; the ceiling
+        // itself is in the word.
+        let claimed = self
+            .until
+            .fetch_update(Relaxed, Relaxed, |until| left(until, now).is_zero().then_some(mine));
+        match claimed {
+            Ok(before) => Ok(Claim { before, mine }),
             Err(until) => Err(left(until, now)),
         }
+    }
+
+    /// Gives the window back, unless somebody has begun another since.
+    pub(crate) fn give_back(&self, claim: Claim) {
+        let _ = self.until.compare_exchange(claim.mine, claim.before, Relaxed, Relaxed);
+    }
+
+    /// Begins a new window, whatever the present one.
+    pub(crate) fn begin(&self, now: Duration, hold: Duration) {
+        self.until.store(end(now, hold), Relaxed);
     }
 
     /// How long the present hold lasts.
@@ -119,6 +133,10 @@ impl Hold {
     }
 }
 
+fn end(now: Duration, hold: Duration) -> u64 {
+    nanos(now).saturating_add(nanos(hold)).min(u64::MAX >> 1) << 1
+}
+
 fn left(until: u64, now: Duration) -> Duration {
-    Duration::from_nanos(until.saturating_sub(nanos(now)))
+    Duration::from_nanos((until >> 1).saturating_sub(nanos(now)))
 }

@@ -114,12 +114,13 @@ fn min_must_not_be_above_max() {
 
 #[test]
 fn ceiling_has_to_be_within_the_bounds() {
-    for ceiling in [0, 2, 9] {
-        refused(
-            builder().ceiling(ceiling).min(3).max(8),
-            ConfigError::CeilingOutside { ceiling, min: 3, max: 8 },
-            &format!("`ceiling` is {ceiling}, outside of 3 to 8: change it, or `min` or `max`"),
-        );
+    for (ceiling, message) in [
+        (0, "`ceiling` is 0, below `min`, which is 3: raise it, or lower `min`"),
+        (2, "`ceiling` is 2, below `min`, which is 3: raise it, or lower `min`"),
+        (9, "`ceiling` is 9, above `max`, which is 8: lower it, or raise `max`"),
+    ] {
+        let builder = builder().ceiling(ceiling).min(3).max(8);
+        refused(builder, ConfigError::CeilingOutside { ceiling, min: 3, max: 8 }, message);
     }
 }
 

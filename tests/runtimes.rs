@@ -43,7 +43,7 @@ impl Work {
     /// One task: borrowed and owned permits, one and several.
     async fn task(self: Arc<Self>, id: usize) {
         for round in 0..ROUNDS {
-            let n = if (id + round) % 8 == 0 { 2 } else { 1 };
+            let n = if (id + round).is_multiple_of(8) { 2 } else { 1 };
             if round % 2 == 0 {
                 let _permit = self.limiter.acquire_many(n).await.unwrap();
                 self.begin(n);

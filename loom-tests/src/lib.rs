@@ -104,11 +104,11 @@ impl<F: Future> Task<F> {
     /// Polls it though nobody has woken it.
     pub fn poll(&mut self) {
         let waker = Waker::from(self.woken.clone());
-        if let Some(future) = &mut self.future {
-            if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
-                self.output.set(Some(output));
-                self.future = None;
-            }
+        if let Some(future) = &mut self.future
+            && let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker))
+        {
+            self.output.set(Some(output));
+            self.future = None;
         }
     }
 

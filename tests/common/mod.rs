@@ -70,11 +70,11 @@ impl<F: Future> Task<F> {
     /// Polls it with another waker.
     pub(crate) fn poll_with(&mut self, waker: &Waker) -> bool {
         self.seen = self.wakes();
-        if let Some(future) = &mut self.future {
-            if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(waker)) {
-                self.output = Some(output);
-                self.future = None;
-            }
+        if let Some(future) = &mut self.future
+            && let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(waker))
+        {
+            self.output = Some(output);
+            self.future = None;
         }
         self.is_done()
     }

@@ -187,7 +187,7 @@ impl<'a> Driver<'a> {
     fn make(&mut self, n: usize) -> usize {
         let id = self.next_id;
         self.next_id += 1;
-        let request = if id % 2 == 0 {
+        let request = if id.is_multiple_of(2) {
             Request::Borrowed(self.limiter.acquire_many(n))
         } else {
             Request::Owned(self.limiter.acquire_many_owned(n))
@@ -203,7 +203,7 @@ impl<'a> Driver<'a> {
 
     fn try_acquire(&mut self, n: usize) {
         let expected = self.reference.newcomer(n);
-        let result = if self.next_id % 2 == 0 {
+        let result = if self.next_id.is_multiple_of(2) {
             self.limiter.try_acquire_many(n).map(Guard::Borrowed)
         } else {
             self.limiter.try_acquire_many_owned(n).map(Guard::Owned)
