@@ -129,7 +129,7 @@ BREAKS = [
     Break(T, "hold: not claimed", "left(until, now).is_zero().then_some(mine)", "left(until, now).is_zero().then_some(until)"),
     Break(T, "hold: not given back", "let _ = self.until.compare_exchange(claim.mine, claim.before, Relaxed, Relaxed);", "let _ = claim;"),
     Break(T, "hold: ends a moment late", "(until >> 1).saturating_sub(nanos(now))", "((until >> 1) + u64::from(until > 0)).saturating_sub(nanos(now))"),
-    Break(T, "hold: none after set_ceiling", "self.until.store(end(now, hold), Relaxed);", "let _ = (now, hold);"),
+    Break(T, "hold: none after set_ceiling", "self.until.swap(end(now, hold), Relaxed);", "let _ = (now, hold);"),
     Break("limiter.rs", "hold: begun after the wake-ups", ("match self.queue.set_ceiling(next, begin_hold) {", "Ok((from, to)) => Adjustment::Changed { from, to },"),
           ("match self.queue.set_ceiling(next, || ()) {", "Ok((from, to)) => { begin_hold(); Adjustment::Changed { from, to } }")),
     Break(T, "bounds not kept", "wanted.clamp(self.min, self.max)", "wanted"),

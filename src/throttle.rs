@@ -124,7 +124,7 @@ impl Hold {
 
     /// Begins a new window, whatever the present one.
     pub(crate) fn begin(&self, now: Duration, hold: Duration) {
-        self.until.store(end(now, hold), Relaxed);
+        self.until.swap(end(now, hold), Relaxed);
     }
 
     /// How long the present hold lasts.
