@@ -12,7 +12,6 @@
 //! and only after a close there may be fewer.
 
 use core::pin::Pin;
-use core::ptr;
 use core::task::{Context, Poll, Waker};
 
 use event_listener::{Event, EventListener, Listener};
@@ -57,17 +56,14 @@ pub(crate) struct Queue {
     idle: Event,
 }
 
-/// Which waker a listener was polled with, without keeping that waker alive: as long as the
-/// listener has it, no other can be at the same place.
+/// Which waker a listener has, without keeping it alive: what its data pointer says. Two wakers that
+/// have it in common share what they own, so that none of them drops the last of it.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct WakerId {
-    data: usize,
-    vtable: usize,
-}
+pub(crate) struct WakerId(usize);
 
 impl WakerId {
     pub(crate) fn of(waker: &Waker) -> Self {
-        Self { data: waker.data().addr(), vtable: ptr::from_ref(waker.vtable()).addr() }
+        Self(waker.data().addr())
     }
 }
 
