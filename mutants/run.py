@@ -25,10 +25,12 @@ COPY = ROOT / "target" / "mutants"
 
 # Name, environment, command. A check that hangs has failed.
 CHECKS = [
-    ("unit", {}, "cargo test -q -p grmgr --lib"),
-    ("behaviour", {}, "cargo test -q -p grmgr --tests"),
+    ("behaviour", {}, "cargo test -q -p grmgr --test " + " --test ".join(
+        "order cap cancel ceiling throttle close idle permits bounded wakers blocking".split())),
+    ("reference", {}, "cargo test -q -p grmgr --test reference_model"),
     ("rounds", {"MODEL_ROUNDS": "500"}, "cargo test -q -p loom-tests"),
-    ("loom", {"RUSTFLAGS": "--cfg loom"}, "cargo test -q -p loom-tests --release --target-dir target/loom"),
+    ("loom", {"RUSTFLAGS": "--cfg loom"},
+     "cargo test -q -p loom-tests --release --target-dir target/loom"),
 ]
 LIMIT = 300
 
