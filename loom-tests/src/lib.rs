@@ -48,7 +48,7 @@ pub fn model(f: impl Fn() + Send + Sync + 'static) {
     let (alive, watch) = channel();
     let watchdog = std::thread::spawn(move || {
         loop {
-            match watch.recv_timeout(Duration::from_secs(60)) {
+            match watch.recv_timeout(Duration::from_secs(30)) {
                 Ok(()) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
                 Err(RecvTimeoutError::Timeout) => {
