@@ -10,7 +10,7 @@ use alloc::task::Wake;
 
 use crate::sync::atomic::{
     AtomicBool,
-    Ordering::{Acquire, Release},
+    Ordering::{Acquire, Relaxed, Release},
 };
 use crate::sync::{thread, thread_local};
 
@@ -37,6 +37,11 @@ impl Wake for Parker {
 impl Parker {
     fn new() -> Arc<Self> {
         Arc::new(Self { thread: thread::current(), woken: AtomicBool::new(false) })
+    }
+
+    fn is_woken(&self) -> bool {
+        // Relaxed: a guess will do.
+        self.woken.load(Relaxed)
     }
 
     /// Sleeps until woken, or until `deadline`; returns whether woken.
@@ -85,9 +90,15 @@ pub(crate) fn block_on<F: Future>(future: F, deadline: Option<Instant>) -> Optio
     // Left over from its last use.
     parker.woken.swap(false, Acquire);
     let mut cx = Context::from_waker(&waker);
+    let mut polled_in_vain = 0;
     let output = loop {
         if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
             break Some(output);
+        }
+        // A future that waits for another thread to get on wakes itself.
+        polled_in_vain += 1;
+        if polled_in_vain > 1 && parker.is_woken() {
+            thread::yield_now();
         }
         if !parker.park(deadline) {
             break None;

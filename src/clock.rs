@@ -9,8 +9,9 @@ use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
 /// A monotonic clock with an arbitrary origin, no more than 292 years (2^63 ns) ago: at the end of
 /// that time there are no more holds.
 ///
-/// A limiter asks it only when a ceiling is to be changed (and, with feature `stats`, when a
-/// request begins to wait or has waited), never on the way of a request that finds a permit. A
+/// A limiter asks it when a ceiling is to be changed or a snapshot is taken (and, with feature
+/// `stats`, when a request begins to wait or has waited), never on the way of a request that finds a
+/// permit. A
 /// clock that stands still only makes holds last; one that goes backwards makes them longer.
 pub trait Clock: Send + Sync {
     /// The time since the clock's origin.

@@ -11,9 +11,13 @@ use std::time::Instant;
 use event_listener::{EventListener, Listener};
 
 use crate::Limiter;
-use crate::queue::WakerId;
+use crate::queue::{IdleListener, WakerId};
 
 /// The future of [`Limiter::wait`].
+///
+/// # Cancel safety
+///
+/// Dropping it changes nothing.
 #[must_use = "futures do nothing unless polled"]
 pub struct Wait<'a> {
     limiter: &'a Limiter,
@@ -33,9 +37,17 @@ impl Future for Wait<'_> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let queue = &self.limiter.queue;
         if self.listener.is_none() {
-            // The first poll, which follows, registers this waker and replaces none.
-            let listener = queue.listen_idle();
-            self.listener = listener.map(|listener| (listener, WakerId::of(cx.waker())));
+            match queue.listen_idle() {
+                IdleListener::IsIdle => return Poll::Ready(()),
+                IdleListener::TryAgain => {
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                IdleListener::Asleep(listener) => {
+                    // The poll that follows registers this waker and replaces none.
+                    self.listener = Some((listener, WakerId::of(cx.waker())));
+                }
+            }
         }
         if let Some((listener, registered)) = &mut self.listener {
             // I11, latched: the notification stays with the listener.

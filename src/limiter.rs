@@ -50,13 +50,15 @@ pub(crate) const MANUAL: &str = "manual";
 /// # Wakers
 ///
 /// Waiting tasks are woken by whoever frees a permit, some of them while a lock of the queue is
-/// held. A waker may use the limiter, in `wake` and when it is dropped: acquire without waiting,
-/// release, move the ceiling, pause, close, read. Two things are outside of what can be promised:
+/// held, under which wakers are also cloned and dropped. A waker may use the limiter in `wake` and
+/// when it is dropped: acquire without waiting, release, move the ceiling, pause, close, read. What
+/// cannot be promised:
 ///
-/// - A waker that, inside `wake`, polls or drops a request or a [`Wait`] that is waiting for the
-///   same limiter may deadlock. So may one that drops its own task there, with the request in it,
-///   because the task's executor is gone.
-/// - A waker that panics inside `wake` may cost the limiter permits, and leave its line standing.
+/// - A waker that, in `wake` or when it is dropped, polls or drops a request or a [`Wait`] for the
+///   same limiter that waits, or begins to wait, may deadlock. So may one that drops its own task
+///   there, with such a request in it, because the task's executor is gone.
+/// - A waker that panics there may cost the limiter permits, and leave its line standing for good,
+///   a [`close`](Self::close) included.
 // Two limiters side by side share no cache line, and the queue's order of fields counts.
 #[repr(C, align(64))]
 pub struct Limiter {
@@ -148,9 +150,13 @@ impl Limiter {
     /// Newcomers may be served before those in line for a while (see
     /// [`patience`](Builder::patience)); those in line are served first in, first out.
     ///
-    /// # Errors and cancel safety
+    /// # Errors
     ///
-    /// See [`AcquireOf`].
+    /// An [`AcquireError`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses its place in line and nothing else: see [`AcquireOf`].
     #[inline]
     pub fn acquire(&self) -> Acquire<'_> {
         AcquireOf::new(self, 1)
@@ -158,7 +164,7 @@ impl Limiter {
 
     /// Asks for `n` permits at once. 0 are granted at once, unless the limiter is closed. More
     /// than the present ceiling, but no more than the highest, are granted when nothing else is
-    /// in flight.
+    /// in flight. Errors and cancel safety: as [`acquire`](Self::acquire).
     #[inline]
     pub fn acquire_many(&self, n: usize) -> Acquire<'_> {
         AcquireOf::new(self, n)

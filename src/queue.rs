@@ -8,8 +8,9 @@
 //!
 //! A *call* is a notification of a sleeping waiter. It carries one *token*, not addressed to
 //! anybody: the open seat, or a permit that was counted in flight beforehand (`handed`). A waiter
-//! that finds itself notified claims a token; there are never more tokens than notified waiters,
-//! and only after a close there may be fewer.
+//! that finds itself notified claims a token. There are never fewer tokens than notified waiters that
+//! have claimed none, except after a close; there are more only while a call is under way, which
+//! takes them back.
 
 use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
@@ -56,6 +57,14 @@ pub(crate) struct Queue {
     idle: Event,
 }
 
+/// What becomes of the wish to be told when the limiter is idle.
+pub(crate) enum IdleListener {
+    IsIdle,
+    Asleep(EventListener),
+    /// Another thread is calling or telling; it is about to be done.
+    TryAgain,
+}
+
 /// Which waker a listener has, without keeping it alive: what its data pointer says. Two wakers that
 /// have it in common share what they own, so that none of them drops the last of it.
 #[derive(Debug, PartialEq, Eq)]
@@ -69,8 +78,8 @@ impl WakerId {
 
 /// What a notified waiter finds.
 pub(crate) enum Token {
-    /// The open seat, with the word before and after the claim.
-    Seat { before: Word, after: Word },
+    /// The open seat, with the word after the claim.
+    Seat(Word),
     /// One permit, already counted in flight.
     Permit,
     /// Nothing: the limiter is closed, and somebody else was quicker.
@@ -315,7 +324,7 @@ impl Queue {
                 return Token::Permit;
             }
             match self.update(|word| word.seat_is_open().then(|| arrive(word))) {
-                Ok((before, after)) => return Token::Seat { before, after },
+                Ok((_, after)) => return Token::Seat(after),
                 // Whoever took the seat left the token that it had been called with.
                 Err(_) if self.unhand(1) == 1 => return Token::Permit,
                 Err(word) if word.has(CLOSED) => return Token::Nothing,
@@ -360,7 +369,9 @@ impl Queue {
             self.large.fetch_sub(1, Relaxed);
             Some(self.publish())
         } else if last {
-            Some(self.word())
+            let word = self.word();
+            // The rule above, if somebody else is about to look; else we do, by this very word.
+            Some(if word.has(DISPATCH) { self.publish() } else { word })
         } else {
             left
         };
@@ -393,21 +404,26 @@ impl Queue {
         listener
     }
 
-    /// Asks to be told when the limiter is idle; `None` if it is.
-    pub(crate) fn listen_idle(&self) -> Option<EventListener> {
-        if self.word().is_idle() {
-            return None;
+    /// Asks to be told when the limiter is idle.
+    pub(crate) fn listen_idle(&self) -> IdleListener {
+        let word = self.word();
+        if word.is_idle() {
+            return IdleListener::IsIdle;
+        }
+        if word.has(DISPATCH) {
+            // Perhaps an idle moment that is over is still being told: that must not reach us.
+            return IdleListener::TryAgain;
         }
         // First asleep, then IDLE: who clears it notifies afterwards.
         let listener = self.idle.listen();
         match self.update(|word| (!word.is_idle()).then(|| word.with(IDLE))) {
             Ok((_, word)) => {
                 self.settle(word);
-                Some(listener)
+                IdleListener::Asleep(listener)
             }
             Err(_) => {
                 listener.discard();
-                None
+                IdleListener::IsIdle
             }
         }
     }

@@ -20,7 +20,8 @@ const BUCKETS: usize = 48;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Permits granted. Those given back are `acquired` less the snapshot's `in_flight`.
+    /// Permits granted. Those given back are `acquired` less the snapshot's `in_flight`; to be
+    /// subtracted with saturation, as a grant is counted a moment after it shows in flight.
     pub acquired: u64,
     /// Requests that had to wait.
     pub waited: u64,
@@ -38,7 +39,7 @@ pub struct Stats {
     pub raised: u64,
     /// Times the ceiling was lowered.
     pub lowered: u64,
-    /// The most permits that were in flight when one was granted.
+    /// The most permits that were seen in flight just after one was granted.
     pub peak_in_flight: usize,
     /// The most requests that waited at the same time.
     pub peak_waiting: usize,

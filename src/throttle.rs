@@ -122,9 +122,12 @@ impl Hold {
         let _ = self.until.compare_exchange(claim.mine, claim.before, Relaxed, Relaxed);
     }
 
-    /// Begins a new window, whatever the present one.
+    /// Begins a new window, whatever the present one, but never ends earlier: `now` may be a while
+    /// ago. A step's claim that ends later becomes the hold.
     pub(crate) fn begin(&self, now: Duration, hold: Duration) {
-        self.until.swap(end(now, hold), Relaxed);
+        let _ = self
+            .until
+            .fetch_update(Relaxed, Relaxed, |until| Some((until & !STEP).max(end(now, hold))));
     }
 
     /// How long the present hold lasts.

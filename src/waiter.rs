@@ -143,14 +143,12 @@ impl Waiter {
             }
         });
         let (outcome, left) = match token {
-            Token::Seat { after, .. } if after.has(HEAD) => {
+            Token::Seat(after) if after.has(HEAD) => {
                 self.place = Place::Head;
                 return None;
             }
-            Token::Seat { before, after } if before.in_flight() == after.in_flight() => {
-                (Err(Refusal::Closed), Some(after))
-            }
-            Token::Seat { after, .. } => (Ok(()), Some(after)),
+            Token::Seat(after) if after.has(CLOSED) => (Err(Refusal::Closed), Some(after)),
+            Token::Seat(after) => (Ok(()), Some(after)),
             Token::Permit if n == 1 => (Ok(()), None),
             Token::Permit => {
                 self.place = Place::queued(queue.displace(), cx);
@@ -258,7 +256,7 @@ impl Place {
 /// a permit.
 fn decline(queue: &Queue, n: usize) -> bool {
     match queue.claim(n, Word::vacated) {
-        Token::Seat { after, .. } => queue.settle(after),
+        Token::Seat(after) => queue.settle(after),
         Token::Permit => {
             queue.release(1);
             return true;

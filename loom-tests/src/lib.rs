@@ -95,6 +95,11 @@ impl<F: Future> Task<F> {
     pub fn run(&mut self) -> bool {
         let mut ran = false;
         while self.future.is_some() && self.woken.0.swap(false, SeqCst) {
+            // Woken by itself: another thread has to get on.
+            #[cfg(loom)]
+            if ran {
+                loom::thread::yield_now();
+            }
             ran = true;
             self.poll();
         }

@@ -200,3 +200,48 @@ fn idle_is_not_announced_while_somebody_sleeps() {
         assert_at_rest(&limiter, 1);
     });
 }
+
+#[test]
+fn idle_moment_is_not_told_to_who_began_to_wait_after_it() {
+    model(|| {
+        let limiter = Arc::new(Limiter::new("", 1));
+        let held = limiter.try_acquire_owned().unwrap();
+        let first = Task::start(limiter.wait());
+        let releaser = spawn(move || drop(held));
+        if let Ok(permit) = limiter.try_acquire() {
+            let mut second = Task::start(limiter.wait());
+            assert!(!second.is_done());
+            releaser.join().unwrap();
+            second.run();
+            assert!(!second.is_done(), "this permit was out all the time (I11)");
+            drop(permit);
+            second.run();
+            assert!(second.is_done());
+        } else {
+            releaser.join().unwrap();
+        }
+        drop(first);
+        assert_at_rest(&limiter, 1);
+    });
+}
+
+/// Whoever has DISPATCH looks again at the end; it must see that the last one has left.
+#[test]
+fn last_cancellation_meets_an_announcement() {
+    model(|| {
+        let limiter = Arc::new(Limiter::new("", 1));
+        let held = limiter.try_acquire_owned().unwrap();
+        limiter.pause();
+        let first = Task::start(limiter.wait());
+        let releaser = spawn(move || drop(held));
+        let last = request(&limiter, 1);
+        let mut second = Task::start(limiter.wait());
+        last.cancel();
+        releaser.join().unwrap();
+        second.run();
+        assert!(second.is_done(), "idle, and nobody was told (I11)");
+        drop(first);
+        limiter.resume();
+        assert_at_rest(&limiter, 1);
+    });
+}
