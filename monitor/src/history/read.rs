@@ -44,7 +44,10 @@ impl Reader {
             db.progress_handler(10_000, Some(move || Instant::now() > end))
         };
         prepare().map_err(|e| explain(e.into()))?;
-        match schema::is_ours(&db) {
+        let look = db.unchecked_transaction().map_err(|e| explain(e.into()))?;
+        let ours = schema::is_ours(&look);
+        drop(look);
+        match ours {
             Ok(true) => Ok(Self { db }),
             Ok(false) => {
                 Err(format!("{} is empty: no monitor has written to it yet", path.display()))

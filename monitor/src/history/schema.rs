@@ -27,9 +27,12 @@ impl From<rusqlite::Error> for Unfit {
 
 /// Checks whose file it is and, in a new one, makes the tables.
 pub(crate) fn prepare(db: &mut Connection) -> Result<(), Unfit> {
-    if is_ours(db)? {
+    // In a transaction: what is read of a file that another process is making must agree.
+    let look = db.transaction()?;
+    if is_ours(&look)? {
         return Ok(());
     }
+    look.commit()?;
     // Both before the first table, and in this order: the journal mode already writes a page.
     db.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
     db.pragma_update(None, "journal_mode", "WAL")?;
@@ -43,7 +46,7 @@ pub(crate) fn prepare(db: &mut Connection) -> Result<(), Unfit> {
     Ok(create.commit()?)
 }
 
-/// `false`: it is empty.
+/// `false`: it is empty. To be called within a transaction.
 pub(crate) fn is_ours(db: &Connection) -> Result<bool, Unfit> {
     let pragma = |name| db.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
     let (version, application) = (pragma("user_version")?, pragma("application_id")?);

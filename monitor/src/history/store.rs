@@ -4,10 +4,11 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::{
-    CachedStatement, Connection, OptionalExtension, Transaction, TransactionBehavior, params,
+    CachedStatement, Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior,
+    params,
 };
 
 use super::queue::{AverageRow, Batch};
@@ -32,7 +33,17 @@ impl Store {
     pub(crate) fn open(path: &Path, run_id: &str, patience: Duration) -> Result<Self, Unfit> {
         let mut db = Connection::open(path)?;
         db.busy_timeout(patience)?;
-        schema::prepare(&mut db)?;
+        let start = Instant::now();
+        loop {
+            match schema::prepare(&mut db) {
+                // Of several that make the same file at the same time, SQLite lets some fail at
+                // once, whatever their patience.
+                Err(Unfit::Sqlite(error)) if is_busy(&error) && start.elapsed() < patience => {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                result => break result?,
+            }
+        }
         // FULL would sync at every report; with WAL, NORMAL loses the last reports with the power,
         // never the file, and nothing at all with the process.
         db.pragma_update(None, "synchronous", "NORMAL")?;
@@ -189,6 +200,11 @@ fn bind_averages(
         upsert.raw_bind_parameter(counts.len() + i + 1, value)?;
     }
     Ok(())
+}
+
+/// Whether another process or connection is in the way.
+pub(crate) fn is_busy(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
 }
 
 #[cfg(unix)]

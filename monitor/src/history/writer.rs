@@ -12,7 +12,7 @@ use super::lock::RunLock;
 use super::queue::{Queue, Work};
 use super::retention::Keeper;
 use super::schema::{self, Unfit};
-use super::store::Store;
+use super::store::{Store, is_busy};
 use super::{AverageRow, Options};
 use crate::StartError;
 use crate::health::HistoryHealth;
@@ -210,10 +210,6 @@ fn passes(unfit: &Unfit) -> bool {
         Unfit::Sqlite(error) => is_busy(error) || code(error) == Some(ErrorCode::DiskFull),
         Unfit::Newer(_) | Unfit::Foreign => false,
     }
-}
-
-fn is_busy(error: &rusqlite::Error) -> bool {
-    matches!(code(error), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
 }
 
 fn code(error: &rusqlite::Error) -> Option<ErrorCode> {

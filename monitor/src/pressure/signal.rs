@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_to_read_and_nonsense_are_errors_that_name_the_file() {
+    fn nothing_to_read_and_nonsense_are_errors() {
         let (_root, mut signal) = fixture(&[]);
         assert!(signal.read().unwrap_err().contains("proc/pressure/cpu"));
         for nonsense in
