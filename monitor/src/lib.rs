@@ -17,6 +17,8 @@ mod moment;
 mod monitor;
 #[cfg(feature = "pressure")]
 mod pressure;
+#[cfg(feature = "report")]
+pub mod report;
 mod sampler;
 mod source;
 mod windows;

@@ -104,7 +104,7 @@ impl Windows {
             self.ring[place] = mean;
         }
         self.closed += 1;
-        if self.closed % BUCKETS == 0 {
+        if self.closed.is_multiple_of(BUCKETS) {
             self.sum_afresh();
         }
     }

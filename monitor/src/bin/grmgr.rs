@@ -1,1 +1,70 @@
-fn main() {}
+//! `grmgr`: looks at what a monitor has recorded, and at a program that runs.
+
+use std::error::Error;
+use std::fs;
+use std::io::{ErrorKind, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use grmgr_monitor::report::Report;
+
+/// Looks at limiters: at a recorded history.
+#[derive(Parser)]
+#[command(name = "grmgr", arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Prints a table of each run in a history, and draws a chart of it.
+    Report {
+        /// The SQLite file that a monitor writes. It may be in use.
+        file: PathBuf,
+        /// Only this run.
+        #[arg(long, value_name = "ID")]
+        run: Option<String>,
+        /// Where to write the chart. Default: beside the history, with the ending .svg.
+        #[arg(long, value_name = "FILE", conflicts_with = "no_svg")]
+        svg: Option<PathBuf>,
+        /// Draws no chart.
+        #[arg(long)]
+        no_svg: bool,
+    },
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("grmgr: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<(), Box<dyn Error>> {
+    match command {
+        Command::Report { file, run, svg, no_svg } => {
+            let report = Report::read(&file, run.as_deref())?;
+            print(&report.to_string())?;
+            if !no_svg {
+                let svg = svg.unwrap_or_else(|| file.with_extension("svg"));
+                fs::write(&svg, report.svg()?)
+                    .map_err(|error| format!("cannot write {}: {error}", svg.display()))?;
+                print(&format!("\nchart: {}\n", svg.display()))?;
+            }
+            Ok(())
+        }
+    }
+}
+
+/// Whoever reads the output may stop reading: `grmgr report FILE | head`.
+fn print(text: &str) -> std::io::Result<()> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        result => result,
+    }
+}

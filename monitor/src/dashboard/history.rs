@@ -48,12 +48,12 @@ pub(crate) async fn history(State(app): State<Arc<App>>, Query(wanted): Query<Wa
     if wanted.minutes == 0 || wanted.minutes > MINUTES {
         return fail(StatusCode::BAD_REQUEST, format!("minutes is 1 to {MINUTES}"));
     }
-    let Some(memory) = app.from_memory(&wanted) else {
+    let Some(memory) = app.memory_chart(&wanted) else {
         let error = format!("no limiter is named {:?}", wanted.limiter);
         return fail(StatusCode::NOT_FOUND, error);
     };
     // Reading the disk may take its time.
-    let read = tokio::task::spawn_blocking(move || app.from_database(&wanted)).await;
+    let read = tokio::task::spawn_blocking(move || app.database_chart(&wanted)).await;
     let chart = match read {
         Ok(Ok(Some(chart))) if chart.points.len() >= memory.points.len().min(2) => chart,
         Ok(Ok(_)) => memory,
@@ -64,7 +64,7 @@ pub(crate) async fn history(State(app): State<Arc<App>>, Query(wanted): Query<Wa
 }
 
 impl App {
-    fn from_memory(&self, wanted: &Wanted) -> Option<Chart> {
+    fn memory_chart(&self, wanted: &Wanted) -> Option<Chart> {
         let now = Moment::since(self.engine.start);
         let sampler = lock(&self.engine.sampler);
         let tracked = sampler.get(&wanted.limiter)?;
@@ -81,7 +81,7 @@ impl App {
     }
 
     #[cfg(feature = "history")]
-    fn from_database(&self, wanted: &Wanted) -> Result<Option<Chart>, String> {
+    fn database_chart(&self, wanted: &Wanted) -> Result<Option<Chart>, String> {
         use crate::history::read::{ChangeRow, Reader};
         use crate::moment::unix_ms;
         const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
@@ -119,7 +119,7 @@ impl App {
     }
 
     #[cfg(not(feature = "history"))]
-    fn from_database(&self, _: &Wanted) -> Result<Option<Chart>, String> {
+    fn database_chart(&self, _: &Wanted) -> Result<Option<Chart>, String> {
         Ok(None)
     }
 }
