@@ -33,7 +33,6 @@ pub struct HistoryHealth {
 }
 
 impl HistoryHealth {
-    #[cfg(feature = "history")]
     pub(crate) fn new(path: PathBuf, run_id: String) -> Self {
         Self { path, run_id, ..Self::default() }
     }

@@ -46,7 +46,6 @@ impl Recent {
 
     /// The time within which the share `quantile` of the waits ended. Within a bucket, which
     /// ends at twice its beginning, they are taken to be spread evenly.
-    #[cfg(feature = "dashboard")]
     pub(crate) fn quantile(&self, quantile: f32) -> Option<Duration> {
         let rank = quantile * self.counts.iter().sum::<f32>();
         let mut below = 0.0;
@@ -64,7 +63,7 @@ impl Recent {
     }
 }
 
-#[cfg(all(test, feature = "dashboard"))]
+#[cfg(test)]
 mod tests {
     use super::*;
     use grmgr::{Limiter, ManualClock};

@@ -1,5 +1,10 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
+// With parts left out, some of what the sampler knows has no reader.
+#![cfg_attr(
+    not(all(feature = "dashboard", feature = "history", feature = "metrics", feature = "report")),
+    allow(dead_code)
+)]
 #![doc = include_str!("../README.md")]
 
 mod builder;
@@ -21,6 +26,8 @@ mod pressure;
 pub mod report;
 mod sampler;
 mod source;
+#[cfg(feature = "top")]
+pub mod top;
 mod windows;
 mod worker;
 

@@ -87,7 +87,6 @@ impl Sampler {
         Self { source, limiters: BTreeMap::new(), ids: 0, samples: 0, last: Duration::ZERO }
     }
 
-    #[cfg(feature = "dashboard")]
     pub(crate) fn source(&self) -> &Source {
         &self.source
     }
@@ -96,7 +95,6 @@ impl Sampler {
         self.limiters.values()
     }
 
-    #[cfg(feature = "dashboard")]
     pub(crate) fn get(&self, name: &str) -> Option<&Tracked> {
         self.limiters.get(name)
     }
@@ -259,18 +257,15 @@ impl Tracked {
     }
 
     /// Requests refused, for whatever reason.
-    #[cfg(any(feature = "dashboard", feature = "history"))]
     pub(crate) fn refused(&self) -> u64 {
         self.refusals().iter().map(|(_, count)| count).sum()
     }
 
-    #[cfg(feature = "dashboard")]
     pub(crate) fn throttle(&self) -> grmgr::Throttle {
         self.limiter.throttle()
     }
 
     /// When the limiter was first seen, since the monitor's start.
-    #[cfg(feature = "dashboard")]
     pub(crate) fn first_seen(&self) -> Duration {
         self.first_seen
     }

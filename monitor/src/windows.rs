@@ -74,7 +74,6 @@ impl Windows {
 
     /// The means of the last `n` closed buckets, the oldest first, each with the age its bucket
     /// ended at.
-    #[cfg(feature = "dashboard")]
     pub(crate) fn recent(&self, n: usize) -> impl Iterator<Item = (Duration, [f32; 3])> + '_ {
         (self.closed.saturating_sub(n.min(self.ring.len()))..self.closed)
             .map(|i| (BUCKET * (i as u32 + 1), self.ring[i % BUCKETS]))

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use grmgr_monitor::report::Report;
 
-/// Looks at limiters: at a recorded history.
+/// Looks at limiters: at a recorded history, or at a program that runs.
 #[derive(Parser)]
 #[command(name = "grmgr", arg_required_else_help = true)]
 struct Arguments {
@@ -32,6 +32,17 @@ enum Command {
         /// Draws no chart.
         #[arg(long)]
         no_svg: bool,
+    },
+    /// Shows the limiters of a running program, and turns them.
+    #[cfg(feature = "top")]
+    Top {
+        /// Where the program serves its dashboard.
+        #[arg(default_value = "127.0.0.1:9187")]
+        address: String,
+        /// A file that holds the dashboard's token, if it asks for one. Default: the variable
+        /// GRMGR_TOKEN.
+        #[arg(long, value_name = "FILE")]
+        token_file: Option<PathBuf>,
     },
 }
 
@@ -57,6 +68,19 @@ fn run(command: Command) -> Result<(), Box<dyn Error>> {
                 print(&format!("\nchart: {}\n", svg.display()))?;
             }
             Ok(())
+        }
+        #[cfg(feature = "top")]
+        Command::Top { address, token_file } => {
+            let token = match token_file {
+                Some(file) => Some(
+                    fs::read_to_string(&file)
+                        .map_err(|error| format!("cannot read {}: {error}", file.display()))?
+                        .trim()
+                        .to_owned(),
+                ),
+                None => std::env::var("GRMGR_TOKEN").ok(),
+            };
+            Ok(grmgr_monitor::top::run(&address, token)?)
         }
     }
 }

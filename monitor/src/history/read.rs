@@ -58,7 +58,6 @@ impl Reader {
 
     /// The samples of a limiter from `from_ms` to `to_ms`, the oldest first; averaged, if there
     /// are more of them than `points`.
-    #[allow(dead_code)]
     pub(crate) fn series(
         &self,
         limiter: i64,
@@ -82,7 +81,6 @@ impl Reader {
     }
 
     /// The id of a limiter.
-    #[cfg(feature = "dashboard")]
     pub(crate) fn limiter(&self, run_id: &str, name: &str) -> rusqlite::Result<Option<i64>> {
         use rusqlite::OptionalExtension;
         self.db
@@ -96,7 +94,6 @@ impl Reader {
     }
 
     /// The changes of a limiter since `from_ms`, the oldest first, the newest `most` of them.
-    #[cfg(feature = "dashboard")]
     pub(crate) fn changes(
         &self,
         limiter: i64,
@@ -120,7 +117,6 @@ impl Reader {
         Ok(changes)
     }
 
-    #[cfg(feature = "report")]
     pub(crate) fn db(&self) -> &Connection {
         &self.db
     }

@@ -83,7 +83,6 @@ impl History {
         health
     }
 
-    #[cfg(feature = "dashboard")]
     pub(crate) fn options(&self) -> &Options {
         &self.options
     }

@@ -143,7 +143,6 @@ pub(crate) enum Verdict {
 
 /// The last poll, for the dashboard.
 #[derive(Clone, Debug)]
-#[cfg_attr(not(feature = "dashboard"), allow(dead_code))]
 pub(crate) struct Status {
     pub(crate) verdict: Verdict,
     pub(crate) dry_run: bool,

@@ -18,6 +18,8 @@ use std::fmt;
 use std::path::Path;
 
 use crate::history::read::Point;
+#[cfg(feature = "top")]
+pub(crate) use table::printable;
 
 /// The runs in a history, with their limiters.
 #[derive(Debug)]
