@@ -424,3 +424,61 @@ fn a_dashboard_that_cannot_be_is_an_error_that_says_what_to_do() {
     let error = start(&|builder| builder.report_every(Duration::from_secs(1))).to_string();
     assert!(error.contains("as sample_every"), "{error}");
 }
+
+#[test]
+#[ignore = "needs python3-prometheus-client: .ci/monitor installs it and runs this"]
+fn metrics_are_what_prometheus_own_parser_reads() {
+    let bench = start(|builder| builder);
+    let odd = "quote \" backslash \\ newline \n end";
+    bench.registry.register(Limiter::new(odd, 3)).unwrap();
+    let _ = bench.limiter.down();
+    bench.monitor.flush().unwrap();
+    let text = get(bench.address, "/metrics").body;
+    // It fails by itself on what is not the format; the rest is printed for comparison.
+    let script = "import sys, json\n\
+        from prometheus_client.parser import text_string_to_metric_families as parse\n\
+        families = list(parse(sys.stdin.read()))\n\
+        print(json.dumps({'types': {f.name: f.type for f in families},\n\
+            'samples': [[s.name, s.labels, s.value] for f in families for s in f.samples]}))";
+    let mut python = std::process::Command::new("/usr/bin/python3")
+        .args(["-c", script])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("Debian's python3");
+    python.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    let output = python.wait_with_output().unwrap();
+    assert!(output.status.success(), "not in the format: {text}");
+    let read: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(read["types"]["limiter_ceiling"], "gauge");
+    assert_eq!(read["types"]["limiter_acquired"], "counter");
+    assert_eq!(read["types"]["limiter_wait_seconds"], "histogram");
+    let samples = read["samples"].as_array().unwrap();
+    let has = |sample: Value| assert!(samples.contains(&sample), "no {sample} in {text}");
+    has(json!(["limiter_ceiling", { "limiter": "db" }, 8.0]));
+    has(json!(["limiter_ceiling", { "limiter": odd }, 3.0]));
+    has(json!(["limiter_ceiling_changes_total",
+        { "limiter": "db", "direction": "down", "cause": "manual" }, 1.0]));
+    has(json!(["limiter_wait_seconds_bucket", { "limiter": "db", "le": "+Inf" }, 0.0]));
+}
+
+#[test]
+fn the_grafana_dashboard_asks_for_what_there_is() {
+    let bench = start(|builder| builder);
+    let served = get(bench.address, "/metrics").body;
+    let text = include_str!("../grafana/limiters.json");
+    let dashboard: Value = serde_json::from_str(text).unwrap();
+    let panels = dashboard["panels"].as_array().unwrap();
+    let targets = panels.iter().flat_map(|panel| panel["targets"].as_array().unwrap());
+    let expressions: Vec<_> = targets.map(|target| target["expr"].as_str().unwrap()).collect();
+    assert!(expressions.len() >= 9);
+    for expression in expressions {
+        let words = expression.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+        for metric in words.filter(|word| word.starts_with("limiter_")) {
+            let family = metric.strip_suffix("_bucket").unwrap_or(metric);
+            assert!(served.contains(&format!("# TYPE {family} ")), "{metric} in {expression}");
+        }
+        assert_eq!(expression.matches('(').count(), expression.matches(')').count());
+        assert_eq!(expression.matches('{').count(), expression.matches('}').count());
+    }
+}

@@ -1,6 +1,7 @@
 //! The thread that writes, and what it does when it cannot.
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
@@ -125,7 +126,12 @@ impl Writer {
         loop {
             let work = self.queue.take();
             let stop = work.stop;
-            let result = self.write(&work);
+            // Nobody may wait for a thread that has gone.
+            let result =
+                catch_unwind(AssertUnwindSafe(|| self.write(&work))).unwrap_or_else(|_| {
+                    self.store = None;
+                    Err("the writing of it panicked".into())
+                });
             self.record(&result);
             let written = result.is_ok();
             let rows = work.batch.rows.len();

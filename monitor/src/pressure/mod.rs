@@ -190,7 +190,7 @@ impl Watcher {
         match verdict {
             Verdict::Overload => self.steps.down(),
             Verdict::Clear => self.steps.up(),
-            Verdict::Between | Verdict::Unknown => {}
+            Verdict::Between | Verdict::Unknown => self.steps.follow(),
         }
         Status { verdict, dry_run: self.config.dry_run, signal, lowered: self.steps.lowered() }
     }

@@ -63,6 +63,13 @@ impl Steps {
         self.look();
     }
 
+    /// Reads what others do meanwhile, before it leaves the limiters' logs.
+    pub(crate) fn follow(&mut self) {
+        if self.lowered() > 0 {
+            self.look();
+        }
+    }
+
     /// How many limiters have something to get back.
     pub(crate) fn lowered(&self) -> usize {
         self.known.values().filter(|account| account.taken > 0).count()
