@@ -139,6 +139,12 @@ fn a_press_is_in_the_database_with_its_cause() {
     assert_eq!(chart["source"], "database");
     assert_eq!(chart["changes"][0]["cause"], "dashboard");
     assert!(!chart["points"].as_array().unwrap().is_empty());
+    // What is not written yet is in it, too: a report comes every 10 s only.
+    let _ = bench.limiter.set_ceiling(17);
+    eventually("the newest sample is in the chart", || {
+        let chart = get(bench.address, "/api/history?limiter=db&minutes=5").json();
+        chart["points"].as_array().unwrap().last().unwrap()[2] == 17.0
+    });
 }
 
 #[test]

@@ -89,6 +89,8 @@ impl App {
 
         let Some(history) = &self.engine.history else { return Ok(None) };
         let options = history.options();
+        // Before the database is read: what is written in between is then in both.
+        let waiting = history.waiting_of(&wanted.limiter);
         let reader = Reader::open(&options.path, PATIENCE)?;
         let now = unix_ms();
         let from = now - i64::from(wanted.minutes) * 60_000;
@@ -110,9 +112,15 @@ impl App {
             to: row.to.unsigned_abs(),
             cause: row.cause,
         };
+        let mut points: Vec<_> = points.into_iter().map(point).collect();
+        let last = points.last().map_or(from, |(at, ..)| *at);
+        let waiting = waiting.iter().filter(|row| row.unix_ms > last);
+        points.extend(waiting.map(|row| {
+            (row.unix_ms, row.in_flight.into(), row.ceiling.into(), row.waiting.into())
+        }));
         Ok(Some(Chart {
             source: "database",
-            points: points.into_iter().map(point).collect(),
+            points,
             changes: changes.into_iter().map(change).collect(),
             error: None,
         }))

@@ -139,6 +139,12 @@ impl Queue {
         self.changed.notify_all();
     }
 
+    /// The samples of a limiter that wait to be written.
+    pub(crate) fn waiting_of(&self, name: &str) -> Vec<Row> {
+        let state = lock(&self.state);
+        state.batch.rows.iter().filter(|row| *row.name == *name).cloned().collect()
+    }
+
     pub(crate) fn stop(&self) {
         lock(&self.state).stop = true;
         self.changed.notify_all();

@@ -18,7 +18,7 @@ use super::{AverageRow, Options};
 use crate::StartError;
 use crate::health::HistoryHealth;
 use crate::moment::unix_ms;
-use crate::sampler::Sample;
+use crate::sampler::{Row, Sample};
 use crate::worker::lock;
 
 /// The history being written.
@@ -76,6 +76,11 @@ impl History {
     /// Waits until a report has been written, or could not be.
     pub(crate) fn wait(&self, report: u64) -> io::Result<()> {
         self.queue.wait(report).map_err(io::Error::other)
+    }
+
+    /// The samples of a limiter that are not in the database yet.
+    pub(crate) fn waiting_of(&self, name: &str) -> Vec<Row> {
+        self.queue.waiting_of(name)
     }
 
     pub(crate) fn health(&self) -> HistoryHealth {
