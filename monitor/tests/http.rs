@@ -172,7 +172,7 @@ fn metrics_are_what_a_prometheus_parser_reads() {
     std::thread::scope(|scope| {
         let all = bench.limiter.try_acquire_many(9).unwrap();
         scope.spawn(|| drop(bench.limiter.acquire_blocking().unwrap()));
-        eventually("it waits", || bench.limiter.waiting() == 1);
+        eventually("it waits", || bench.limiter.snapshot().stats.waited == 1);
         drop(all);
     });
     let _ = bench.limiter.down();

@@ -1,7 +1,7 @@
 //! `grmgr top`: a running program's limiters in a terminal, through its dashboard.
-//!
-//! [`client`] talks to the dashboard from a thread of its own, so that a slow answer never holds
-//! up a key; [`state`] is what is shown and what keys do, without a terminal; [`draw`] draws it.
+
+// `client` talks to the dashboard from a thread of its own, so that a slow answer never holds up a
+// key; `state` is what is shown and what keys do, without a terminal; `draw` draws it.
 
 mod client;
 mod draw;
