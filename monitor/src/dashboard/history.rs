@@ -18,6 +18,10 @@ use crate::worker::lock;
 
 /// Points of a chart at most.
 const POINTS: usize = 600;
+/// Rows of all limiters that are read for one chart. Beyond that, the averages in memory have to
+/// do, as far as they reach: 2 h.
+const ROWS: usize = 1_000_000;
+const MEMORY_MINUTES: u32 = 120;
 /// A week: what a history keeps unless told otherwise.
 const MINUTES: u32 = 7 * 24 * 60;
 
@@ -52,6 +56,9 @@ pub(crate) async fn history(State(app): State<Arc<App>>, Query(wanted): Query<Wa
         let error = format!("no limiter is named {:?}", wanted.limiter);
         return fail(StatusCode::NOT_FOUND, error);
     };
+    if wanted.minutes <= MEMORY_MINUTES && app.rows(wanted.minutes) > ROWS {
+        return Json(memory).into_response();
+    }
     // Reading the disk may take its time.
     let read = tokio::task::spawn_blocking(move || app.database_chart(&wanted)).await;
     let chart = match read {
@@ -64,6 +71,16 @@ pub(crate) async fn history(State(app): State<Arc<App>>, Query(wanted): Query<Wa
 }
 
 impl App {
+    /// About how many samples so many minutes have: for the chart of one limiter, those of all are
+    /// gone through.
+    fn rows(&self, minutes: u32) -> usize {
+        let health = self.engine.health();
+        let seconds = self.engine.start.elapsed().as_secs_f64().max(1.0);
+        let minutes = f64::from(minutes).min(seconds / 60.0);
+        let limiters = lock(&self.engine.sampler).limiters().len() as f64;
+        (health.samples as f64 / seconds * 60.0 * minutes * limiters) as usize
+    }
+
     fn memory_chart(&self, wanted: &Wanted) -> Option<Chart> {
         let now = Moment::since(self.engine.start);
         let sampler = lock(&self.engine.sampler);

@@ -3,7 +3,10 @@
 const $ = id => document.getElementById(id);
 const SVG = 'http://www.w3.org/2000/svg';
 const cards = new Map();
-let source, retry = 1000, lastFrame = 0, lastFailed = '', visible = new Set();
+let source, retry = 1000, lastFrame = 0, ahead = 0;
+const visible = new Set();
+// The program's clock: this machine's may differ.
+const now = () => Date.now() + ahead;
 
 // ---- numbers and words
 const number = new Intl.NumberFormat('en', { maximumFractionDigits: 1 });
@@ -28,7 +31,9 @@ function connect() {
   source.addEventListener('frame', event => {
     retry = 1000;
     lastFrame = Date.now();
-    show(JSON.parse(event.data));
+    const frame = JSON.parse(event.data);
+    ahead = frame.at_ms - lastFrame;
+    show(frame);
   });
   source.onerror = () => {
     source.close();
@@ -149,10 +154,11 @@ class Card {
     figure.onpointermove = event => this.read(event);
     figure.onpointerleave = () => { this.hair = null; this.draw(); };
     watcher.observe(this.node);
-    this.load();
   }
   remove() { watcher.unobserve(this.node); visible.delete(this); this.node.remove(); }
+  // What was before the page was opened: once the card is seen.
   async load() {
+    this.loaded = true;
     const minutes = $('range').value;
     try {
       const answer = await fetch(`/api/history?${new URLSearchParams({ limiter: this.name, minutes })}`);
@@ -232,7 +238,7 @@ class Card {
     const hold = hold_ms - (Date.now() - this.at);
     this.value.hold.textContent = hold > 0 ? `held ${seconds(hold)}` : '';
     this.value.last.textContent = change
-      ? `${change.from} → ${change.to} by ${change.cause || 'nobody'}, ${duration(Math.max(0, Date.now() - change.at_ms))} ago`
+      ? `${change.from} → ${change.to} by ${change.cause || 'nobody'}, ${duration(Math.max(0, now() - change.at_ms))} ago`
       : 'no change yet';
   }
   pressed(outcome) {
@@ -240,7 +246,7 @@ class Card {
     this.say(kind, words);
     Object.assign(this.limiter, { in_flight: outcome.in_flight, ceiling: outcome.ceiling, paused: outcome.paused, hold_ms: outcome.hold_ms });
     if (outcome.result === 'changed') {
-      this.limiter.last_change = { at_ms: Date.now(), from: outcome.from, to: outcome.to, cause: 'dashboard' };
+      this.limiter.last_change = { at_ms: now(), from: outcome.from, to: outcome.to, cause: 'dashboard' };
     }
     this.at = Date.now();
     this.paint();
@@ -327,7 +333,11 @@ class Card {
 }
 const watcher = new IntersectionObserver(entries => {
   for (const { target, isIntersecting } of entries) {
-    if (isIntersecting) { visible.add(target.card); target.card.draw(); } else visible.delete(target.card);
+    const card = target.card;
+    if (!isIntersecting) { visible.delete(card); continue; }
+    visible.add(card);
+    if (!card.loaded) card.load();
+    card.draw();
   }
 }, { rootMargin: '200px' });
 
@@ -337,7 +347,7 @@ $('all-down').onclick = () => pressAll('down');
 $('token-form').onsubmit = event => event.preventDefault();
 $('token').value = sessionStorage.getItem('token') || '';
 $('token').oninput = () => sessionStorage.setItem('token', $('token').value);
-$('range').onchange = () => { for (const card of cards.values()) { card.points = card.points.slice(-1); card.load(); } };
+$('range').onchange = () => { for (const card of cards.values()) { card.points = card.points.slice(-1); card.loaded = false; if (visible.has(card)) card.load(); } };
 let typing;
 $('filter').oninput = () => { clearTimeout(typing); typing = setTimeout(connect, 250); };
 addEventListener('resize', () => { for (const card of visible) card.draw(); });

@@ -148,3 +148,26 @@ impl AsyncWrite for Watched {
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_on_which_nothing_moves_is_given_up() {
+        let moved = Arc::new(AtomicU64::new(0));
+        let mover = moved.clone();
+        // Something every 50 s, four times.
+        tokio::spawn(async move {
+            for _ in 0..4 {
+                tokio::time::sleep(Duration::from_secs(50)).await;
+                mover.fetch_add(1, Relaxed);
+            }
+        });
+        let start = tokio::time::Instant::now();
+        stalled(&moved).await;
+        let held = start.elapsed();
+        assert!(held > Duration::from_secs(200), "{held:?}: given up while something moved");
+        assert!(held <= Duration::from_secs(200) + STALLED_AFTER * 2, "{held:?}");
+    }
+}

@@ -190,6 +190,7 @@ fn a_damaged_file_is_told_and_one_that_is_moved_away_is_made_anew() {
     assert_eq!(integrity(&bench.path()), "ok");
 }
 
+#[cfg(unix)]
 #[test]
 fn pages_overwritten_in_place_never_stop_the_program() {
     use std::os::unix::fs::FileExt;
