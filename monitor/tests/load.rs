@@ -103,3 +103,23 @@ fn a_thousand_idle_connections_are_turned_away_and_the_program_goes_on() {
         text.starts_with("HTTP/1.1 200")
     });
 }
+
+#[test]
+fn of_ten_thousand_limiters_a_page_shows_some_and_metrics_have_all() {
+    let bench = start(|builder| builder.sample_every(Duration::from_secs(10)));
+    for i in 0..10_000 {
+        bench.registry.register(Limiter::new(format!("limiter {i}"), 5)).unwrap();
+    }
+    bench.monitor.flush().unwrap();
+    let frame = get(bench.address, "/api/limiters").json();
+    assert_eq!((&frame["total"], &frame["matching"]), (&json!(10_001), &json!(10_001)));
+    assert_eq!(frame["limiters"].as_array().unwrap().len(), 200);
+    let frame = get(bench.address, "/api/limiters?q=limiter%20777").json();
+    assert_eq!(
+        (&frame["matching"], &frame["limiters"][0]["name"]),
+        (&json!(11), &json!("limiter 777"))
+    );
+    assert_eq!(get(bench.address, "/api/history?limiter=limiter%20777").status, 200);
+    let text = get(bench.address, "/metrics").body;
+    assert_eq!(text.lines().filter(|line| line.starts_with("limiter_ceiling{")).count(), 10_001);
+}
