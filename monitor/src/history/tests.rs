@@ -1,0 +1,372 @@
+//! Real files, manual ticks.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use grmgr::{Adjust, Limiter, Registry};
+use rusqlite::Connection;
+
+use super::queue::Batch;
+use super::retention::Keeper;
+use super::schema::Unfit;
+use super::store::Store;
+use super::{History, Options, Retention};
+use crate::StartError;
+use crate::engine::Engine;
+use crate::moment::Moment;
+use crate::sampler::{Row, Sampler};
+
+const SECOND: Duration = Duration::from_secs(1);
+const DAY_MS: i64 = 86_400_000;
+
+struct Bench {
+    folder: tempfile::TempDir,
+    registry: Arc<Registry>,
+    engine: Engine,
+    second: u32,
+}
+
+fn options(path: &Path, run_id: &str) -> Options {
+    let mut options = Options::new(path.into(), run_id.into());
+    options.patience = Duration::from_millis(20);
+    // The tests' calendar is years ago.
+    options.retention.age = Duration::from_secs(3_600 * 24 * 365 * 100);
+    options.retention.thin_after = options.retention.age;
+    options
+}
+
+impl Bench {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let registry = Arc::new(Registry::new());
+        let mut engine = Engine::new(Sampler::new(registry.clone().into()), SECOND * 10);
+        engine.history =
+            Some(History::start(options(&folder.path().join("stats.db"), "test")).unwrap());
+        Self { folder, registry, engine, second: 0 }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("stats.db")
+    }
+
+    fn limiter(&self, name: &'static str) -> Arc<Limiter> {
+        let limiter = Limiter::builder(name).ceiling(10).hold(Duration::ZERO).build().unwrap();
+        self.registry.register(limiter).unwrap()
+    }
+
+    fn now(&self) -> Moment {
+        Moment::at(SECOND * self.second)
+    }
+
+    fn run(&mut self, seconds: u32) {
+        for _ in 0..seconds {
+            self.engine.tick(self.now());
+            self.second += 1;
+        }
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        let result = self.engine.flush(self.now());
+        self.second += 1;
+        result
+    }
+
+    fn error(&self) -> Option<String> {
+        self.engine.health().history.unwrap().error
+    }
+
+    fn samples(&self) -> i64 {
+        count(&self.path(), "samples")
+    }
+}
+
+fn count(path: &Path, table: &str) -> i64 {
+    let db = Connection::open(path).unwrap();
+    db.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).unwrap()
+}
+
+fn integrity(path: &Path) -> String {
+    let db = Connection::open(path).unwrap();
+    db.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap()
+}
+
+#[test]
+fn windows_that_are_not_full_are_null_and_full_ones_are_means() {
+    let mut bench = Bench::new();
+    let limiter = bench.limiter("db");
+    let _permits = limiter.try_acquire_many(4).unwrap();
+    bench.run(61);
+    bench.flush().unwrap();
+    let db = Connection::open(bench.path()).unwrap();
+    let columns = "in_flight_10s, ceiling_10s, waiting_10s, in_flight_1m, in_flight_2m";
+    let query = format!("SELECT {columns} FROM average_list WHERE run_id = 'test' AND name = 'db'");
+    let row: [Option<f64>; 5] =
+        db.query_row(&query, [], |row| Ok(std::array::from_fn(|i| row.get(i).unwrap()))).unwrap();
+    assert_eq!(row, [Some(4.0), Some(10.0), Some(0.0), Some(4.0), None]);
+}
+
+#[test]
+fn every_change_is_recorded_with_its_cause() {
+    let mut bench = Bench::new();
+    let limiter = bench.limiter("db");
+    bench.run(1);
+    let _ = limiter.down();
+    let _ = limiter.adjust(Adjust::Up, "test");
+    bench.flush().unwrap();
+    let db = Connection::open(bench.path()).unwrap();
+    let mut select =
+        db.prepare("SELECT from_ceiling, to_ceiling, cause, missed FROM change_list").unwrap();
+    let rows = select
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get::<_, String>(2)?, row.get(3)?)))
+        .unwrap();
+    let rows: Vec<(i64, i64, String, i64)> = rows.map(Result::unwrap).collect();
+    assert_eq!(rows, [(10, 8, "manual".into(), 0), (8, 9, "test".into(), 0)]);
+}
+
+#[test]
+fn a_deleted_limiter_is_written_once_more_and_marked() {
+    let mut bench = Bench::new();
+    bench.limiter("db");
+    bench.run(2);
+    bench.registry.delete("db");
+    bench.run(2);
+    bench.flush().unwrap();
+    let db = Connection::open(bench.path()).unwrap();
+    let gone: bool = db.query_row("SELECT gone FROM average_list", [], |row| row.get(0)).unwrap();
+    assert!(gone);
+    assert_eq!(bench.samples(), 2);
+}
+
+#[test]
+fn a_locked_database_is_retried_and_nothing_is_lost() {
+    let mut bench = Bench::new();
+    bench.limiter("db");
+    bench.run(5);
+    bench.flush().unwrap();
+    let other = Connection::open(bench.path()).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    bench.run(5);
+    assert!(bench.flush().unwrap_err().to_string().contains("keeps it locked"));
+    assert!(bench.error().is_some());
+    assert_eq!(bench.engine.health().history.unwrap().rows_waiting, 6);
+    other.execute_batch("COMMIT").unwrap();
+    bench.flush().unwrap();
+    assert_eq!((bench.error(), bench.samples()), (None, 13));
+}
+
+#[test]
+fn a_database_that_is_locked_at_the_start_is_no_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("stats.db");
+    drop(History::start(options(&path, "first")).unwrap());
+    let other = Connection::open(&path).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let history = History::start(options(&path, "second")).unwrap();
+    assert!(history.wait(history.report(std::iter::empty())).is_err());
+    other.execute_batch("COMMIT").unwrap();
+    history.wait(history.report(std::iter::empty())).unwrap();
+    assert_eq!(count(&path, "runs"), 2);
+}
+
+#[test]
+fn a_damaged_file_is_told_and_one_that_is_moved_away_is_made_anew() {
+    let mut bench = Bench::new();
+    bench.limiter("db");
+    bench.run(5);
+    bench.flush().unwrap();
+    let damaged = bench.folder.path().join("damaged.db");
+    // Another file in its place, which is no database: what a failing disk or a human leaves.
+    fs::rename(bench.path(), &damaged).unwrap();
+    fs::write(bench.path(), vec![0x5a; 8_192]).unwrap();
+    bench.run(5);
+    assert!(bench.flush().unwrap_err().to_string().contains("move it away"));
+    bench.run(5);
+    assert!(bench.flush().is_err());
+    fs::remove_file(bench.path()).unwrap();
+    bench.flush().unwrap();
+    assert_eq!(bench.samples(), 13, "all that was sampled since");
+    assert_eq!(integrity(&bench.path()), "ok");
+}
+
+#[cfg(unix)]
+#[test]
+fn pages_overwritten_in_place_never_stop_the_program() {
+    use std::os::unix::fs::FileExt;
+    let mut bench = Bench::new();
+    bench.limiter("db");
+    bench.run(5);
+    bench.flush().unwrap();
+    let db = Connection::open(bench.path()).unwrap();
+    db.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+    drop(db);
+    let file = fs::OpenOptions::new().write(true).open(bench.path()).unwrap();
+    for page in 1..16 {
+        let _ = file.write_all_at(&[0xff; 4_096], page * 4_096);
+    }
+    for _ in 0..5 {
+        bench.run(5);
+        let _ = bench.flush();
+    }
+    // Damage is told, not hidden, and the samples wait.
+    let health = bench.engine.health().history.unwrap();
+    assert!(health.errors > 0, "{health:?}");
+    assert!(health.rows_waiting > 0, "{health:?}");
+}
+
+fn batch(from_ms: i64, n: i64) -> Batch {
+    let row = |i| Row {
+        name: "db".into(),
+        unix_ms: from_ms + i * 2_000,
+        in_flight: i as u32,
+        ceiling: 10,
+        waiting: 0,
+        paused: false,
+    };
+    Batch { rows: (0..n).map(row).collect(), ..Batch::default() }
+}
+
+#[test]
+fn a_full_disk_writes_nothing_or_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("stats.db");
+    let mut store = Store::open(&path, "test", SECOND).unwrap();
+    store.db.pragma_update(None, "max_page_count", 20).unwrap();
+    let batch = batch(0, 20_000);
+    let error = store.write(&batch).unwrap_err();
+    assert_eq!(error.sqlite_error_code(), Some(rusqlite::ErrorCode::DiskFull));
+    assert_eq!(count(&path, "samples"), 0);
+    store.db.pragma_update(None, "max_page_count", 10_000).unwrap();
+    store.write(&batch).unwrap();
+    assert_eq!(count(&path, "samples"), 20_000);
+    assert_eq!(integrity(&path), "ok");
+}
+
+#[test]
+fn a_read_only_database_writes_nothing_and_is_written_when_it_may_be() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("stats.db");
+    let mut store = Store::open(&path, "test", SECOND).unwrap();
+    store.db.pragma_update(None, "query_only", true).unwrap();
+    let error = store.write(&batch(0, 5)).unwrap_err();
+    assert_eq!(error.sqlite_error_code(), Some(rusqlite::ErrorCode::ReadOnly));
+    store.db.pragma_update(None, "query_only", false).unwrap();
+    store.write(&batch(0, 5)).unwrap();
+    assert_eq!(count(&path, "samples"), 5);
+}
+
+#[test]
+fn what_a_monitor_cannot_write_to_is_an_error_that_says_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name);
+    fs::write(file("text.db"), "no database, and longer than a header of 100 bytes\n".repeat(100))
+        .unwrap();
+    Connection::open(file("foreign.db")).unwrap().execute_batch("CREATE TABLE t (a)").unwrap();
+    Store::open(&file("newer.db"), "test", SECOND)
+        .unwrap()
+        .db
+        .pragma_update(None, "user_version", 99)
+        .unwrap();
+    for (name, advice) in [
+        ("text.db", "no SQLite database: move it away"),
+        ("foreign.db", "another program: name another file"),
+        ("newer.db", "later release (schema 99"),
+        ("missing/stats.db", "does its folder exist"),
+        (".", "does its folder exist"),
+    ] {
+        let error = History::start(options(&file(name), "test")).unwrap_err().to_string();
+        assert!(error.contains(advice) && error.contains(name), "{error}");
+    }
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 3, "no lock file is left");
+}
+
+#[test]
+fn one_run_id_has_one_living_monitor() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("stats.db");
+    let first = History::start(options(&path, "night")).unwrap();
+    let error = History::start(options(&path, "night")).unwrap_err();
+    assert!(matches!(error, StartError::RunIdInUse { .. }), "{error}");
+    assert!(error.to_string().contains("its own run_id"));
+    drop(first);
+    drop(History::start(options(&path, "night")).unwrap());
+    assert_eq!(count(&path, "runs"), 1, "the later run goes on with it");
+}
+
+#[test]
+fn several_monitors_write_to_one_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("stats.db");
+    std::thread::scope(|scope| {
+        for run in ["one", "two", "three"] {
+            let path = &path;
+            scope.spawn(move || {
+                let mut store = Store::open(path, run, SECOND * 30).unwrap();
+                for report in 0..20 {
+                    store.write(&batch(report * 100_000, 50)).unwrap();
+                }
+            });
+        }
+    });
+    assert_eq!(count(&path, "samples"), 3 * 20 * 50);
+    assert_eq!(count(&path, "limiters"), 3);
+}
+
+/// Clears away until nothing is left to do.
+fn keep(store: &mut Store, retention: &Retention, now_ms: i64) {
+    let mut keeper = Keeper::default();
+    while keeper.step(&mut store.db, retention, now_ms, 0).unwrap() {}
+}
+
+#[test]
+fn samples_older_than_a_day_are_thinned_to_one_a_minute() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("stats.db");
+    let mut store = Store::open(&path, "test", SECOND).unwrap();
+    // An hour of samples every 2 s, of which the first half is older than a day.
+    let begin = 1_000 * DAY_MS;
+    store.write(&batch(begin, 1_800)).unwrap();
+    keep(&mut store, &Retention::default(), begin + DAY_MS + 1_800_000);
+    assert_eq!(count(&path, "samples"), 30 + 900);
+    let first_of_each = "SELECT count(*) FROM samples WHERE at_ms % 60000 = 0 AND at_ms < ?";
+    let first_of_each: i64 =
+        store.db.query_row(first_of_each, [begin + 1_800_000], |row| row.get(0)).unwrap();
+    assert_eq!(first_of_each, 30);
+}
+
+#[test]
+fn what_is_older_than_a_week_goes_with_its_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("stats.db");
+    let mut store = Store::open(&path, "test", SECOND).unwrap();
+    let begin = 1_000 * DAY_MS;
+    store.write(&batch(begin, 100)).unwrap();
+    keep(&mut store, &Retention::default(), begin + 7 * DAY_MS + 100_000);
+    assert_eq!(count(&path, "samples"), 2, "of 100 samples in 200 s, thinned");
+    keep(&mut store, &Retention::default(), begin + 8 * DAY_MS);
+    assert_eq!(count(&path, "samples"), 0);
+}
+
+#[test]
+fn of_too_many_samples_the_oldest_go() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("stats.db");
+    let mut store = Store::open(&path, "test", SECOND).unwrap();
+    store.write(&batch(0, 120_000)).unwrap();
+    let retention =
+        Retention { rows: 1_000, age: SECOND * 1_000_000, thin_after: SECOND * 1_000_000 };
+    keep(&mut store, &retention, 240_000_000);
+    assert_eq!(count(&path, "samples"), 1_000);
+    let oldest: i64 =
+        store.db.query_row("SELECT min(at_ms) FROM samples", [], |row| row.get(0)).unwrap();
+    assert_eq!(oldest, 2_000 * 119_000);
+}
+
+#[test]
+fn what_nobody_knows_is_not_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("stats.db");
+    Store::open(&path, "test", SECOND).unwrap().db.pragma_update(None, "user_version", 2).unwrap();
+    assert!(matches!(Store::open(&path, "test", SECOND), Err(Unfit::Newer(2))));
+}

@@ -1,0 +1,265 @@
+//! The thread that writes, and what it does when it cannot.
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use rusqlite::ErrorCode;
+
+use super::lock::RunLock;
+use super::queue::{Queue, Work};
+use super::retention::Keeper;
+use super::schema::{self, Unfit};
+use super::store::{Store, is_busy};
+use super::{AverageRow, Options};
+use crate::StartError;
+use crate::health::HistoryHealth;
+use crate::moment::unix_ms;
+use crate::sampler::{Row, Sample};
+use crate::worker::lock;
+
+/// The history being written.
+#[derive(Debug)]
+pub(crate) struct History {
+    queue: Arc<Queue>,
+    health: Arc<Mutex<HistoryHealth>>,
+    options: Options,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// How long a start waits for another process's write before it goes on without.
+const PATIENCE_AT_START: Duration = Duration::from_secs(1);
+/// Steps of clearing away after one report.
+const STEPS_A_REPORT: usize = 20;
+
+impl History {
+    pub(crate) fn start(options: Options) -> Result<Self, StartError> {
+        let Options { path, run_id, .. } = &options;
+        let held = RunLock::take(path, run_id)
+            .map_err(|_| StartError::RunIdInUse { run_id: run_id.clone(), path: path.clone() })?;
+        let store = match Store::open(path, run_id, PATIENCE_AT_START) {
+            Ok(store) => Some(store),
+            Err(unfit) if passes(&unfit) => None,
+            Err(unfit) => {
+                let reason = explain(&unfit);
+                return Err(StartError::History { path: path.clone(), reason });
+            }
+        };
+        let queue = Arc::new(Queue::new(options.buffer));
+        let health = HistoryHealth::new(path.clone(), run_id.clone());
+        let health = Arc::new(Mutex::new(health));
+        let writer = Writer {
+            options: options.clone(),
+            queue: queue.clone(),
+            health: health.clone(),
+            store,
+            keeper: Keeper::default(),
+            _held: held,
+        };
+        let thread = thread::Builder::new().name("grmgr-history".into());
+        let thread = thread.spawn(move || writer.run()).map_err(StartError::Thread)?;
+        Ok(Self { queue, health, options, thread: Mutex::new(Some(thread)) })
+    }
+
+    pub(crate) fn push(&self, sample: Sample, unix_ms: i64) {
+        self.queue.push(sample, unix_ms);
+    }
+
+    /// Asks for a report; its number.
+    pub(crate) fn report(&self, averages: impl Iterator<Item = (Arc<str>, AverageRow)>) -> u64 {
+        self.queue.report(averages)
+    }
+
+    /// Waits until a report has been written, or could not be.
+    pub(crate) fn wait(&self, report: u64) -> io::Result<()> {
+        self.queue.wait(report).map_err(io::Error::other)
+    }
+
+    /// The samples of a limiter that are not in the database yet.
+    pub(crate) fn waiting_of(&self, name: &str) -> Vec<Row> {
+        self.queue.waiting_of(name)
+    }
+
+    pub(crate) fn health(&self) -> HistoryHealth {
+        let mut health = lock(&self.health).clone();
+        (health.rows_waiting, health.rows_lost) = self.queue.waiting_and_lost();
+        health
+    }
+
+    pub(crate) fn options(&self) -> &Options {
+        &self.options
+    }
+}
+
+impl History {
+    /// Writes what is left and ends the thread.
+    pub(crate) fn stop(&self) {
+        self.queue.stop();
+        let Some(thread) = lock(&self.thread).take() else { return };
+        let _ = thread.join();
+        let health = self.health();
+        if health.rows_waiting > 0 {
+            tracing::error!(
+                path = %self.options.path.display(),
+                rows = health.rows_waiting,
+                "history: the last rows could not be written"
+            );
+        }
+    }
+}
+
+impl Drop for History {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+struct Writer {
+    options: Options,
+    queue: Arc<Queue>,
+    health: Arc<Mutex<HistoryHealth>>,
+    store: Option<Store>,
+    keeper: Keeper,
+    _held: RunLock,
+}
+
+impl Writer {
+    fn run(mut self) {
+        loop {
+            let work = self.queue.take();
+            let stop = work.stop;
+            // Nobody may wait for a thread that has gone.
+            let result =
+                catch_unwind(AssertUnwindSafe(|| self.write(&work))).unwrap_or_else(|_| {
+                    self.store = None;
+                    Err("the writing of it panicked".into())
+                });
+            self.record(&result);
+            let written = result.is_ok();
+            let rows = work.batch.rows.len();
+            self.queue.done(work, result);
+            if stop {
+                return;
+            }
+            if written {
+                self.keep(rows);
+            }
+        }
+    }
+
+    fn write(&mut self, work: &Work) -> Result<(), String> {
+        let Options { path, run_id, patience, .. } = &self.options;
+        if let Some(moved) = self.store.take_if(|store| !store.is_at(path)) {
+            tracing::warn!(path = %path.display(), "history: the file has been moved; on with a new one");
+            moved.leave();
+        }
+        let store = match &mut self.store {
+            Some(store) => store,
+            none => {
+                let store =
+                    Store::open(path, run_id, *patience).map_err(|unfit| explain(&unfit))?;
+                none.insert(store)
+            }
+        };
+        // At the start it was shorter.
+        let _ = store.db.busy_timeout(*patience);
+        store.write(&work.batch).map_err(|error| {
+            let reason = explain_sqlite(&error);
+            if !is_busy(&error) {
+                // Opened afresh, for whatever is wrong may be with this connection only.
+                self.store = None;
+            }
+            reason
+        })
+    }
+
+    fn record(&self, result: &Result<(), String>) {
+        let mut health = lock(&self.health);
+        match result {
+            Ok(()) => {
+                if health.error.take().is_some() {
+                    tracing::info!(path = %health.path.display(), "history: written again");
+                }
+                health.reports += 1;
+            }
+            Err(reason) => {
+                // Once, not at each retry.
+                if health.error.as_ref() != Some(reason) {
+                    tracing::error!(path = %health.path.display(), %reason, "history: not written; retrying");
+                }
+                health.errors += 1;
+                health.error = Some(reason.clone());
+            }
+        }
+    }
+
+    /// Clears away what is too old or too much. If that fails, the next report will tell.
+    fn keep(&mut self, mut added: usize) {
+        let Some(store) = &mut self.store else { return };
+        for _ in 0..STEPS_A_REPORT {
+            let step = self.keeper.step(&mut store.db, &self.options.retention, unix_ms(), added);
+            added = 0;
+            match step {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(error) => {
+                    tracing::debug!(%error, "history: nothing cleared away this time");
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// Whether it may be another process's passing business, or the disk's.
+fn passes(unfit: &Unfit) -> bool {
+    match unfit {
+        Unfit::Sqlite(error) => is_busy(error) || code(error) == Some(ErrorCode::DiskFull),
+        Unfit::Newer(_) | Unfit::Foreign => false,
+    }
+}
+
+fn code(error: &rusqlite::Error) -> Option<ErrorCode> {
+    error.sqlite_error_code()
+}
+
+/// What is wrong, and what to do about it.
+pub(crate) fn explain(unfit: &Unfit) -> String {
+    match unfit {
+        Unfit::Newer(version) => format!(
+            "it was written by a later release (schema {version}, this one knows {}): use that \
+             release, or another file",
+            schema::VERSION
+        ),
+        Unfit::Foreign => {
+            "it is a database of another program: name another file, a new one is made".into()
+        }
+        Unfit::Sqlite(error) => explain_sqlite(error),
+    }
+}
+
+fn explain_sqlite(error: &rusqlite::Error) -> String {
+    let advice = match code(error) {
+        Some(ErrorCode::CannotOpen) => "does its folder exist, and may this user write there?",
+        Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => {
+            "may this user write the file and its folder?"
+        }
+        Some(ErrorCode::DiskFull) => "the disk is full: make room",
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+            "another program keeps it locked: end that one's transaction"
+        }
+        Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
+            "the file is damaged, or no SQLite database: move it away, a new one is made"
+        }
+        _ => return error.to_string(),
+    };
+    format!("{error}: {advice}")
+}
+
+/// For `Path::display` in messages of other modules.
+pub(crate) fn explain_open(path: &Path, unfit: &Unfit) -> String {
+    format!("cannot read {}: {}", path.display(), explain(unfit))
+}

@@ -1,0 +1,266 @@
+//! One step down for every limiter, or one step back up for those that pressure has lowered.
+//!
+//! What pressure has taken is read from each limiter's log of changes, where it stands in order
+//! with what others have done.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
+
+use grmgr::{Adjust, Adjustment, Limiter};
+
+use crate::source::Source;
+
+const CAUSE: &str = "pressure";
+
+#[derive(Debug)]
+pub(crate) struct Steps {
+    source: Source,
+    dry_run: bool,
+    known: HashMap<String, Account>,
+}
+
+/// What pressure has taken from a limiter and may give back.
+#[derive(Debug)]
+struct Account {
+    /// Tells a limiter from another of the same name; keeps none alive.
+    limiter: Weak<Limiter>,
+    taken: usize,
+    /// The number of the last change read.
+    read: u64,
+}
+
+impl Steps {
+    pub(crate) fn new(source: Source, dry_run: bool) -> Self {
+        Self { source, dry_run, known: HashMap::new() }
+    }
+
+    /// One step down for every limiter that is neither paused nor closed.
+    pub(crate) fn down(&mut self) {
+        for limiter in self.look() {
+            if !self.dry_run {
+                let _ = limiter.adjust(Adjust::Down, CAUSE);
+            } else {
+                tracing::info!(limiter = limiter.name(), "CPU pressure would lower the ceiling");
+            }
+        }
+        self.look();
+    }
+
+    /// One step up for every limiter that pressure has lowered, at most to where it was.
+    pub(crate) fn up(&mut self) {
+        for limiter in self.look() {
+            let Some(account) = self.known.get_mut(limiter.name()) else { continue };
+            if account.taken == 0 {
+                continue;
+            }
+            if self.dry_run {
+                tracing::info!(limiter = limiter.name(), "CPU pressure would raise the ceiling");
+            } else if let Adjustment::Unchanged { .. } = give_back(&limiter, account.taken) {
+                // At its highest: somebody else has raised it.
+                account.taken = 0;
+            }
+        }
+        self.look();
+    }
+
+    /// Reads what others do meanwhile, before it leaves the limiters' logs.
+    pub(crate) fn follow(&mut self) {
+        if self.lowered() > 0 {
+            self.look();
+        }
+    }
+
+    /// How many limiters have something to get back.
+    pub(crate) fn lowered(&self) -> usize {
+        self.known.values().filter(|account| account.taken > 0).count()
+    }
+
+    /// Brings the accounts up to date; the limiters that may be moved.
+    fn look(&mut self) -> Vec<Arc<Limiter>> {
+        let names = self.source.names();
+        let limiters: Vec<_> = names.iter().filter_map(|name| self.source.get(name)).collect();
+        let mut known = std::mem::take(&mut self.known);
+        for (name, limiter) in names.into_iter().zip(&limiters) {
+            let same = |account: &Account| account.limiter.as_ptr() == Arc::as_ptr(limiter);
+            let account = match known.remove(&name).filter(same) {
+                Some(mut account) => {
+                    account.read(limiter);
+                    account
+                }
+                None => Account::new(limiter),
+            };
+            self.known.insert(name, account);
+        }
+        limiters
+            .into_iter()
+            .filter(|limiter| !limiter.is_paused() && !limiter.is_closed())
+            .collect()
+    }
+}
+
+fn give_back(limiter: &Limiter, taken: usize) -> Adjustment {
+    if limiter.throttle().up <= taken {
+        return limiter.adjust(Adjust::Up, CAUSE);
+    }
+    // A whole step would be more than was taken. Setting the ceiling does not ask for the hold, so
+    // that is done here.
+    match limiter.snapshot().hold_remaining {
+        remaining if remaining.is_zero() => {
+            limiter.adjust(Adjust::To(limiter.ceiling().saturating_add(taken)), CAUSE)
+        }
+        remaining => Adjustment::Held { remaining },
+    }
+}
+
+impl Account {
+    fn new(limiter: &Arc<Limiter>) -> Self {
+        let read = limiter.changes().last().map_or(0, |change| change.number);
+        Self { limiter: Arc::downgrade(limiter), taken: 0, read }
+    }
+
+    fn read(&mut self, limiter: &Limiter) {
+        for change in limiter.changes() {
+            if change.number <= self.read {
+                continue;
+            }
+            if change.number > self.read + 1 {
+                // Nobody knows what happened in between.
+                self.taken = 0;
+            }
+            self.read = change.number;
+            let (raised, lowered) =
+                (change.to.saturating_sub(change.from), change.from.saturating_sub(change.to));
+            self.taken = match (change.cause == CAUSE, lowered) {
+                (true, _) => (self.taken + lowered).saturating_sub(raised),
+                (false, 0) => self.taken.saturating_sub(raised),
+                // Somebody wants it low.
+                (false, _) => 0,
+            };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use grmgr::{ManualClock, Registry};
+    use std::time::Duration;
+
+    fn steps(dry_run: bool) -> (Arc<Registry>, Steps) {
+        let registry = Arc::new(Registry::new());
+        (registry.clone(), Steps::new(registry.into(), dry_run))
+    }
+
+    fn add(registry: &Registry, up: usize, down: usize) -> Arc<Limiter> {
+        let builder = Limiter::builder("a").ceiling(10).max(20).up(up).down(down);
+        registry.register(builder.hold(Duration::ZERO).build().unwrap()).unwrap()
+    }
+
+    fn times(n: usize, mut f: impl FnMut()) {
+        (0..n).for_each(|_| f());
+    }
+
+    #[test]
+    fn what_was_taken_comes_back_and_no_more() {
+        let (registry, mut steps) = steps(false);
+        let limiter = add(&registry, 3, 2);
+        times(2, || steps.down());
+        assert_eq!((limiter.ceiling(), steps.lowered()), (6, 1));
+        steps.up();
+        assert_eq!(limiter.ceiling(), 9, "a step of 3");
+        times(3, || steps.up());
+        assert_eq!((limiter.ceiling(), steps.lowered()), (10, 0));
+        assert!(limiter.changes().iter().all(|change| change.cause == "pressure"));
+    }
+
+    #[test]
+    fn what_an_operator_lowered_stays() {
+        let (registry, mut steps) = steps(false);
+        let limiter = add(&registry, 1, 2);
+        steps.down();
+        let _ = limiter.set_ceiling(5);
+        times(5, || steps.up());
+        assert_eq!(limiter.ceiling(), 5);
+    }
+
+    #[test]
+    fn what_an_operator_lowered_before_stays_too() {
+        let (registry, mut steps) = steps(false);
+        let limiter = add(&registry, 1, 2);
+        let _ = limiter.set_ceiling(6);
+        steps.down();
+        times(5, || steps.up());
+        assert_eq!(limiter.ceiling(), 6);
+    }
+
+    #[test]
+    fn what_an_operator_raised_is_not_given_back_again() {
+        let (registry, mut steps) = steps(false);
+        let limiter = add(&registry, 1, 4);
+        steps.down();
+        let _ = limiter.set_ceiling(9);
+        times(5, || steps.up());
+        assert_eq!(limiter.ceiling(), 10);
+    }
+
+    #[test]
+    fn a_paused_limiter_is_left_alone_until_it_is_resumed() {
+        let (registry, mut steps) = steps(false);
+        let limiter = add(&registry, 1, 1);
+        steps.down();
+        limiter.pause();
+        steps.down();
+        steps.up();
+        assert_eq!((limiter.ceiling(), limiter.is_paused()), (9, true));
+        limiter.resume();
+        steps.up();
+        assert_eq!(limiter.ceiling(), 10);
+    }
+
+    #[test]
+    fn the_hold_is_respected_in_both_directions() {
+        let (registry, mut steps) = steps(false);
+        let clock = ManualClock::new();
+        let builder = Limiter::builder("a").ceiling(10).up(5).down(2).clock(clock.clone());
+        let limiter = registry.register(builder.build().unwrap()).unwrap();
+        steps.down();
+        times(3, || steps.down());
+        assert_eq!(limiter.ceiling(), 8);
+        steps.up();
+        assert_eq!(limiter.ceiling(), 8);
+        clock.advance(Duration::from_secs(30));
+        steps.up();
+        assert_eq!(limiter.ceiling(), 10, "the hold is over; no more than was taken");
+    }
+
+    #[test]
+    fn a_dry_run_moves_nothing() {
+        let (registry, mut steps) = steps(true);
+        let limiter = add(&registry, 1, 1);
+        steps.down();
+        steps.up();
+        assert_eq!(limiter.ceiling(), 10);
+        assert!(limiter.changes().is_empty());
+    }
+
+    #[test]
+    fn another_limiter_of_the_same_name_owes_nothing() {
+        let (registry, mut steps) = steps(false);
+        add(&registry, 1, 2);
+        steps.down();
+        registry.delete("a");
+        let limiter = add(&registry, 1, 2);
+        times(3, || steps.up());
+        assert_eq!(limiter.ceiling(), 10);
+    }
+
+    #[test]
+    fn the_lowest_ceiling_is_the_end() {
+        let (registry, mut steps) = steps(false);
+        let limiter = add(&registry, 1, 4);
+        times(5, || steps.down());
+        assert_eq!(limiter.ceiling(), 1);
+        times(12, || steps.up());
+        assert_eq!(limiter.ceiling(), 10);
+    }
+}

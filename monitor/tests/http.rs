@@ -1,0 +1,212 @@
+//! The dashboard over plain HTTP: what it answers, and whom it does not.
+#![cfg(all(feature = "dashboard", feature = "history"))]
+
+mod support;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use grmgr::{Limiter, Registry};
+use grmgr_monitor::{Builder, Monitor, StartError};
+use serde_json::json;
+
+use support::*;
+
+#[test]
+fn a_press_acts_at_once_and_says_what_came_of_it() {
+    let Bench { limiter, monitor: _monitor, address, .. } = start(|builder| builder);
+    let answer = press(address, json!({ "limiter": "db", "action": "down" }));
+    assert_eq!(answer.status, 200);
+    assert_eq!((answer.json()["result"].as_str(), limiter.ceiling()), (Some("changed"), 8));
+    assert_eq!((answer.json()["from"].as_u64(), answer.json()["to"].as_u64()), (Some(10), Some(8)));
+    let answer = press(address, json!({ "limiter": "db", "action": "up" })).json();
+    assert_eq!(answer["result"], "held");
+    assert!((1..=30_000).contains(&answer["remaining_ms"].as_u64().unwrap()));
+    let answer = press(address, json!({ "limiter": "db", "action": "set", "ceiling": 20 })).json();
+    assert_eq!((&answer["result"], limiter.ceiling()), (&json!("changed"), 20));
+    let answer = press(address, json!({ "limiter": "db", "action": "up" })).json();
+    assert_eq!((&answer["result"], &answer["ceiling"]), (&json!("unchanged"), &json!(20)));
+    press(address, json!({ "limiter": "db", "action": "pause" }));
+    assert!(limiter.is_paused());
+    press(address, json!({ "limiter": "db", "action": "resume" }));
+    assert!(!limiter.is_paused());
+    assert!(limiter.changes().iter().all(|change| change.cause == "dashboard"));
+}
+
+#[test]
+fn all_are_turned_at_once() {
+    let bench = start(|builder| builder);
+    let other = bench.registry.register(Limiter::new("other", 5)).unwrap();
+    let answer = post(bench.address, "/api/adjust-all", JSON, r#"{"action":"down"}"#).json();
+    assert_eq!((bench.limiter.ceiling(), other.ceiling()), (8, 3));
+    assert_eq!(answer.as_array().unwrap().len(), 2);
+    assert_eq!(answer[1]["name"], "other");
+}
+
+#[test]
+fn a_press_is_in_the_database_with_its_cause() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("stats.db");
+    let bench = start(|builder| builder.history(&file).run_id("run"));
+    press(bench.address, json!({ "limiter": "db", "action": "down" }));
+    bench.monitor.flush().unwrap();
+    let db = rusqlite::Connection::open(&file).unwrap();
+    let row = db.query_row(
+        "SELECT run_id, name, from_ceiling, to_ceiling, cause FROM change_list",
+        [],
+        |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)),
+    );
+    let row: (String, String, i64, i64, String) = row.unwrap();
+    assert_eq!(row, ("run".into(), "db".into(), 10, 8, "dashboard".into()));
+    let chart = get(bench.address, "/api/history?limiter=db&minutes=5").json();
+    assert_eq!(chart["source"], "database");
+    assert_eq!(chart["changes"][0]["cause"], "dashboard");
+    assert!(!chart["points"].as_array().unwrap().is_empty());
+    // What is not written yet is in it, too: a report comes every 10 s only.
+    let _ = bench.limiter.set_ceiling(17);
+    eventually("the newest sample is in the chart", || {
+        let chart = get(bench.address, "/api/history?limiter=db&minutes=5").json();
+        chart["points"].as_array().unwrap().last().unwrap()[2] == 17.0
+    });
+}
+
+#[test]
+fn a_new_limiter_shows_up_with_the_next_sample_whatever_its_name() {
+    let bench = start(|builder| builder);
+    let name = "<script>alert(\"1\")</script>\n\\ \u{202e}&amp;";
+    bench.registry.register(Limiter::new(name, 3)).unwrap();
+    eventually("the limiter is shown", || {
+        let frame = get(bench.address, "/api/limiters").json();
+        frame["limiters"].as_array().unwrap().iter().any(|limiter| limiter["name"] == name)
+    });
+    let answer = press(bench.address, json!({ "limiter": name, "action": "down" }));
+    assert_eq!(answer.json()["to"], 1);
+    assert!(!get(bench.address, "/").body.contains("alert("));
+    let found = get(bench.address, "/api/limiters?q=SCRIPT&limit=1").json();
+    assert_eq!((&found["matching"], &found["total"]), (&json!(1), &json!(2)));
+}
+
+#[test]
+fn pages_of_other_sites_press_nothing() {
+    let Bench { limiter, monitor: _monitor, address, .. } = start(|builder| builder);
+    let down = r#"{"limiter":"db","action":"down"}"#;
+    for headers in [
+        "content-type: application/json\r\norigin: http://evil.example\r\n",
+        "content-type: application/json\r\norigin: null\r\n",
+        "content-type: application/json\r\nsec-fetch-site: cross-site\r\n",
+        "content-type: application/json\r\norigin: http://localhost:1\r\n",
+    ] {
+        let answer = post(address, "/api/adjust", headers, down);
+        assert_eq!(answer.status, 403, "{headers}");
+        assert!(answer.json()["error"].as_str().unwrap().contains("other sites"));
+    }
+    // What a form can send without asking first.
+    for headers in
+        ["content-type: text/plain\r\n", "content-type: application/x-www-form-urlencoded\r\n", ""]
+    {
+        assert_eq!(post(address, "/api/adjust", headers, down).status, 415, "{headers}");
+    }
+    let request = "GET / HTTP/1.1\r\nhost: evil.example\r\nconnection: close\r\n\r\n";
+    assert_eq!(raw(address, request).status, 421);
+    assert_eq!(limiter.ceiling(), 10);
+    let own = format!("{JSON}origin: http://{address}\r\nsec-fetch-site: same-origin\r\n");
+    assert_eq!(post(address, "/api/adjust", &own, down).status, 200);
+    assert_eq!(limiter.ceiling(), 8);
+}
+
+#[test]
+fn changes_need_the_token_and_looking_does_not() {
+    let Bench { limiter, monitor: _monitor, address, .. } =
+        start(|builder| builder.dashboard("0.0.0.0:0").dashboard_token(TOKEN));
+    let address = SocketAddr::from(([127, 0, 0, 1], address.port()));
+    let down = r#"{"limiter":"db","action":"down"}"#;
+    for headers in ["", "authorization: Bearer wrong\r\n", "authorization: Basic YTpi\r\n"] {
+        let answer = post(address, "/api/adjust", &format!("{JSON}{headers}"), down);
+        assert_eq!(answer.status, 401);
+        let answer =
+            post(address, "/api/adjust-all", &format!("{JSON}{headers}"), r#"{"action":"down"}"#);
+        assert_eq!(answer.status, 401);
+    }
+    assert_eq!(limiter.ceiling(), 10);
+    let frame = get(address, "/api/limiters");
+    assert_eq!((frame.status, &frame.json()["token_needed"]), (200, &json!(true)));
+    let with = format!("{JSON}authorization: Bearer {TOKEN}\r\n");
+    assert_eq!(post(address, "/api/adjust", &with, down).status, 200);
+    assert_eq!(limiter.ceiling(), 8);
+}
+
+#[test]
+fn bad_requests_are_told_what_is_wrong() {
+    let bench = start(|builder| builder);
+    let address = bench.address;
+    for (body, status, error) in [
+        (json!({ "limiter": "nobody", "action": "up" }), 404, "no limiter is named \"nobody\""),
+        (json!({ "limiter": "db", "action": "set" }), 400, "set needs a ceiling"),
+        (json!({ "limiter": "db", "action": "up", "ceiling": 3 }), 400, "only set takes a ceiling"),
+        (json!({ "limiter": "db", "action": "explode" }), 422, "explode"),
+        (json!({ "limiter": "db", "action": "set", "ceiling": -1 }), 422, "-1"),
+        (json!({ "limiter": "db", "action": "up", "now": true }), 422, "now"),
+        (json!([]), 422, ""),
+    ] {
+        let answer = press(address, body);
+        let told = answer.json()["error"].as_str().unwrap().to_owned();
+        assert_eq!(answer.status, status, "{told}");
+        assert!(told.contains(error), "{told}");
+    }
+    assert_eq!(post(address, "/api/adjust", JSON, "{").status, 400);
+    assert_eq!(post(address, "/api/adjust", JSON, &"x".repeat(100_000)).status, 413);
+    assert_eq!(get(address, "/nowhere").status, 404);
+    assert_eq!(get(address, "/api/adjust").status, 405);
+    assert_eq!(get(address, "/api/history?limiter=nobody").status, 404);
+    assert_eq!(get(address, "/api/history?limiter=db&minutes=0").status, 400);
+    assert_eq!(raw(address, "nonsense\r\n\r\n").status, 400);
+    assert_eq!(bench.limiter.ceiling(), 10);
+}
+
+#[test]
+fn the_page_runs_only_its_own_script_and_fits_in_no_frame() {
+    let bench = start(|builder| builder);
+    let (first, second) = (get(bench.address, "/"), get(bench.address, "/"));
+    assert!(first.head.contains("default-src 'none'"));
+    assert!(first.head.contains("frame-ancestors 'none'"));
+    assert!(first.head.contains("x-frame-options: deny"));
+    let nonce = |answer: &Answer| {
+        let (_, rest) = answer.body.split_once("<script nonce=\"").unwrap();
+        rest.split_once('"').unwrap().0.to_owned()
+    };
+    assert!(first.head.contains(&format!("script-src 'nonce-{}'", nonce(&first))));
+    assert_ne!(nonce(&first), nonce(&second));
+    // Nothing is fetched from anywhere else.
+    let elsewhere = first.body.replace("http://www.w3.org/2000/svg", "");
+    assert!(!elsewhere.contains("http://") && !elsewhere.contains("https://"));
+}
+
+#[test]
+fn a_dashboard_that_cannot_be_is_an_error_that_says_what_to_do() {
+    let registry = Arc::new(Registry::new());
+    let start = |with: &dyn Fn(Builder) -> Builder| {
+        with(Monitor::builder(registry.clone())).start().unwrap_err()
+    };
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().map(|address| (taken, address.to_string())).unwrap();
+    let error = start(&|builder| builder.dashboard(&taken.1));
+    assert!(matches!(error, StartError::Address { .. }));
+    assert!(error.to_string().contains("another port"), "{error}");
+    for (address, advice) in [
+        ("nonsense", "such as 127.0.0.1:9187"),
+        ("127.0.0.1", "such as 127.0.0.1:9187"),
+        ("192.0.2.1:9187", "does not have that address"),
+    ] {
+        let error = start(&|builder| builder.dashboard(address)).to_string();
+        assert!(error.contains(advice) && error.contains(address), "{error}");
+    }
+    let error = start(&|builder| builder.dashboard("0.0.0.0:0")).to_string();
+    assert!(error.contains("dashboard_token"), "{error}");
+    let error = start(&|builder| builder.dashboard("0.0.0.0:0").dashboard_token("short"));
+    assert!(error.to_string().contains("16 or more"), "{error}");
+    let error = start(&|builder| builder.sample_every(Duration::ZERO)).to_string();
+    assert!(error.contains("10 ms to 10 s"), "{error}");
+    let error = start(&|builder| builder.report_every(Duration::from_secs(1))).to_string();
+    assert!(error.contains("as sample_every"), "{error}");
+}
