@@ -54,9 +54,9 @@ pub(crate) const MANUAL: &str = "manual";
 /// when it is dropped: acquire without waiting, release, move the ceiling, pause, close, read. What
 /// cannot be promised:
 ///
-/// - A waker that, in `wake` or when it is dropped, polls or drops a request or a [`Wait`] for the
-///   same limiter that waits, or begins to wait, may deadlock. So may one that drops its own task
-///   there, with such a request in it, because the task's executor is gone.
+/// - A waker that, in `wake` or when it is dropped, polls or drops a request or a [`Wait`] that waits
+///   for the same limiter, or lets a new request begin to wait, may deadlock. So may one that drops
+///   its own task there, with such a request in it, because the task's executor is gone.
 /// - A waker that panics there may cost the limiter permits, and leave its line standing for good,
 ///   a [`close`](Self::close) included.
 // Two limiters side by side share no cache line, and the queue's order of fields counts.
@@ -355,16 +355,21 @@ impl Limiter {
             return Adjustment::Unchanged { ceiling };
         }
         let hold = self.throttle.hold;
-        let now = if hold.is_zero() { None } else { self.now() };
+        let is_held = !hold.is_zero();
         let is_step = !matches!(to, Adjust::To(_));
-        let claim = match now.filter(|_| is_step).map(|now| self.hold.claim(now, hold)) {
-            Some(Err(remaining)) => return Adjustment::Held { remaining },
-            Some(Ok(claim)) => Some(claim),
-            None => None,
-        };
+        let mut claim = None;
+        if is_held
+            && is_step
+            && let Some(now) = self.now()
+        {
+            match self.hold.claim(now, hold) {
+                Ok(claimed) => claim = Some(claimed),
+                Err(remaining) => return Adjustment::Held { remaining },
+            }
+        }
         let begin_hold = || {
-            if let Some(now) = now.filter(|_| !is_step) {
-                self.hold.begin(now, hold);
+            if is_held && !is_step {
+                self.hold.begin(|| self.now().unwrap_or_default(), hold);
             }
         };
         match self.queue.set_ceiling(next, begin_hold) {

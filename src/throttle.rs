@@ -122,12 +122,10 @@ impl Hold {
         let _ = self.until.compare_exchange(claim.mine, claim.before, Relaxed, Relaxed);
     }
 
-    /// Begins a new window, whatever the present one, but never ends earlier: `now` may be a while
-    /// ago. A step's claim that ends later becomes the hold.
-    pub(crate) fn begin(&self, now: Duration, hold: Duration) {
-        let _ = self
-            .until
-            .fetch_update(Relaxed, Relaxed, |until| Some((until & !STEP).max(end(now, hold))));
+    /// Begins a new window, whatever the present one.
+    pub(crate) fn begin(&self, now: impl Fn() -> Duration, hold: Duration) {
+        // The clock is asked again if a step comes in between, whose hold must not be shortened.
+        let _ = self.until.fetch_update(Relaxed, Relaxed, |_| Some(end(now(), hold)));
     }
 
     /// How long the present hold lasts.

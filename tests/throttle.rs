@@ -218,21 +218,24 @@ fn many_threads_get_one_change_per_hold() {
 struct Interrupted {
     time: ManualClock,
     interrupt: Arc<Mutex<Option<Interrupt>>>,
+    /// Whether it then tells the time from before.
+    stale: bool,
 }
 
 type Interrupt = Box<dyn FnOnce() + Send>;
 
 impl Clock for Interrupted {
     fn now(&self) -> Duration {
+        let before = self.time.now();
         let interrupt = self.interrupt.lock().unwrap().take();
         if let Some(interrupt) = interrupt {
             interrupt();
         }
-        self.time.now()
+        if self.stale { before } else { self.time.now() }
     }
 }
 
-/// I7: the window that was claimed for nothing is given back to the hold before it.
+/// I7: the window that was claimed for nothing is given back to the hold before it, which is over.
 #[test]
 fn claim_that_finds_nothing_to_change_gives_the_window_back() {
     let clock = Interrupted::default();
@@ -242,15 +245,31 @@ fn claim_that_finds_nothing_to_change_gives_the_window_back() {
     *clock.interrupt.lock().unwrap() = Some({
         let (limiter, time) = (limiter.clone(), clock.time.clone());
         Box::new(move || {
-            assert_eq!(limiter.set_ceiling(5), Changed { from: 10, to: 5 });
-            time.advance(Duration::from_secs(10));
+            assert_eq!(limiter.set_ceiling(20), Changed { from: 10, to: 20 });
+            time.advance(HOLD);
         })
     });
-    // It has seen 10, and finds 5 when it comes to change it.
-    assert_eq!(limiter.set_ceiling(5), Unchanged { ceiling: 5 });
-    assert_eq!(limiter.up(), Held { remaining: Duration::from_secs(20) }, "of the change");
-    clock.time.advance(Duration::from_secs(20));
-    assert_eq!(limiter.up(), Changed { from: 5, to: 6 });
+    // It has seen 10, and finds 20 when it comes to change it.
+    assert_eq!(limiter.up(), Unchanged { ceiling: 20 });
+    assert_eq!(limiter.down(), Changed { from: 20, to: 18 });
+}
+
+/// I7: a hold that `set_ceiling` begins does not end before that of a step made meanwhile.
+#[test]
+fn set_ceiling_does_not_shorten_the_hold_of_a_step() {
+    let clock = Interrupted { stale: true, ..Interrupted::default() };
+    let limiter = Limiter::builder("throttle").ceiling(10).max(60).clock(clock.clone());
+    let limiter = Arc::new(limiter.build().unwrap());
+    *clock.interrupt.lock().unwrap() = Some({
+        let (limiter, time) = (limiter.clone(), clock.time.clone());
+        Box::new(move || {
+            time.advance(Duration::from_secs(20));
+            assert_eq!(limiter.up(), Changed { from: 50, to: 51 });
+        })
+    });
+    assert_eq!(limiter.set_ceiling(50), Changed { from: 10, to: 50 });
+    clock.time.advance(Duration::from_secs(10));
+    assert_eq!(limiter.up(), Held { remaining: HOLD - Duration::from_secs(10) });
 }
 
 /// I7: a step that waited for its window while somebody else took it.

@@ -166,10 +166,11 @@ fn task_that_its_executor_drops_inside_wake() {
     });
 }
 
-/// Those who wait for the limiter to be idle are woken under a lock of their own.
+/// Those who wait for the limiter to be idle are woken under a lock of their own; who begins to wait
+/// just then tries again later.
 #[test]
 fn wait_for_idleness_begun_inside_the_wake_of_another() {
-    may_deadlock("wait_for_idleness_begun_inside_the_wake_of_another", |ready| {
+    ends_well("wait_for_idleness_begun_inside_the_wake_of_another", |ready| {
         let limiter = Arc::new(Limiter::new("excluded", 1));
         let permit = limiter.try_acquire_owned().unwrap();
         let hook = {
@@ -187,8 +188,7 @@ fn wait_for_idleness_begun_inside_the_wake_of_another() {
     });
 }
 
-/// Under the queue's lock it is another matter: that is not the lock of those who wait for
-/// idleness.
+/// The same under the queue's lock.
 #[test]
 fn wait_for_idleness_begun_inside_the_wake_of_a_request() {
     ends_well("wait_for_idleness_begun_inside_the_wake_of_a_request", |ready| {
