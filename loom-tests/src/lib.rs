@@ -40,7 +40,7 @@ pub fn model(f: impl Fn() + Send + Sync + 'static) {
     eprintln!("{} executions", executions.load(SeqCst));
 }
 
-/// Runs a model in `SHUTTLE_ITERATIONS` (default: 4,000) random schedules. Half of them are uniformly
+/// Runs a model in `SHUTTLE_ITERATIONS` (default: 8,000) random schedules. Half of them are uniformly
 /// random at each step; in the other half few preemptions are put at random places (PCT), which finds
 /// what needs a thread to be held up for long.
 ///
@@ -60,8 +60,10 @@ pub fn model(f: impl Fn() + Send + Sync + 'static) {
     let mut config = Config::new();
     // It says that every ordering is taken for `SeqCst`. The others are loom's to explore.
     config.silence_warnings = true;
+    // What the other threads do after a failure would only hide it.
+    config.ungraceful_shutdown_config.immediately_return_on_panic = true;
     let schedules: usize =
-        std::env::var("SHUTTLE_ITERATIONS").map_or(4_000, |n| n.parse().expect("a number"));
+        std::env::var("SHUTTLE_ITERATIONS").map_or(8_000, |n| n.parse().expect("a number"));
     let half = schedules.div_ceil(2);
     let random = RandomScheduler::new(half);
     let mut ran = Runner::new(random, config.clone()).run({

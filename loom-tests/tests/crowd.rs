@@ -1,4 +1,4 @@
-//! More threads and longer histories than loom can go through: four to eight threads do tens of
+//! More threads and longer histories than loom can go through: four to eight threads do some twenty
 //! random things each. Under shuttle, in random schedules; without it on real threads.
 #![cfg(not(loom))]
 
@@ -221,6 +221,44 @@ fn many_unit_requests_are_all_served() {
     });
 }
 
+/// Few threads, so that the queue is often empty, and waiters that are gone when they are called: calls
+/// that reach nobody.
+fn given_up_requests(threads: usize, ceiling: usize, largest: usize) {
+    long_model(move || {
+        let crowd = Crowd::fixed(ceiling, 2, ceiling);
+        join(crowd.threads(threads, move |crowd, random, _| {
+            for _ in 0..25 {
+                let n = 1 + random.below(largest);
+                let done = match random.below(6) {
+                    0..2 => give_up(crowd, random, n),
+                    2..4 => give_up_unseen(crowd, random, n),
+                    _ => request(&crowd.limiter, n).finish().map(|permit| {
+                        let _counted = crowd.count(permit);
+                        pause(random);
+                    }),
+                };
+                done.unwrap();
+            }
+        }));
+        assert_at_rest(&crowd.limiter, ceiling);
+    });
+}
+
+#[test]
+fn requests_given_up_leave_nothing() {
+    given_up_requests(4, 2, 1);
+}
+
+#[test]
+fn requests_given_up_leave_nothing_of_many_permits() {
+    given_up_requests(6, 3, 1);
+}
+
+#[test]
+fn large_requests_given_up_leave_nothing() {
+    given_up_requests(4, 2, 2);
+}
+
 /// Moves the ceiling and checks that nothing is granted above it (I5). The only thread that does.
 fn move_ceiling(crowd: &Crowd, random: &mut Random, steps: usize, units_only: bool) {
     let limiter = &crowd.limiter;
@@ -337,16 +375,15 @@ fn strict_line_is_never_overtaken() {
         let started = asleep.lock().unwrap().tick();
         let mut task = request(&crowd.limiter, 1);
         let since = asleep.lock().unwrap().tick();
-        let gives_up = random.below(4) == 0;
-        let mut patience = random.below(10);
+        let mut patience = if random.below(4) == 0 { random.below(10) } else { usize::MAX };
         while !task.is_done() {
             asleep.lock().unwrap().tasks.push((since, Box::new(task.wake_flag())));
-            while !task.is_woken() && !(gives_up && patience == 0) {
-                patience = patience.saturating_sub(1);
+            while !task.is_woken() && patience > 0 {
+                patience -= 1;
                 idle();
             }
             asleep.lock().unwrap().tasks.retain(|(other, _)| *other != since);
-            if gives_up && patience == 0 {
+            if patience == 0 {
                 return task.cancel();
             }
             task.run();
