@@ -40,7 +40,7 @@ pub fn model(f: impl Fn() + Send + Sync + 'static) {
     eprintln!("{} executions", executions.load(SeqCst));
 }
 
-/// Runs a model in `SHUTTLE_ITERATIONS` (default: 8,000) random schedules. Half of them are uniformly
+/// Runs a model in `SHUTTLE_ITERATIONS` (default: 20,000) random schedules. Half of them are uniformly
 /// random at each step; in the other half few preemptions are put at random places (PCT), which finds
 /// what needs a thread to be held up for long.
 ///
@@ -63,7 +63,7 @@ pub fn model(f: impl Fn() + Send + Sync + 'static) {
     // What the other threads do after a failure would only hide it.
     config.ungraceful_shutdown_config.immediately_return_on_panic = true;
     let schedules: usize =
-        std::env::var("SHUTTLE_ITERATIONS").map_or(8_000, |n| n.parse().expect("a number"));
+        std::env::var("SHUTTLE_ITERATIONS").map_or(20_000, |n| n.parse().expect("a number"));
     let half = schedules.div_ceil(2);
     let random = RandomScheduler::new(half);
     let mut ran = Runner::new(random, config.clone()).run({
@@ -79,7 +79,7 @@ pub fn model(f: impl Fn() + Send + Sync + 'static) {
 }
 
 /// A model that takes a hundred times as long as others: under shuttle one like any, on real threads run
-/// for a hundredth of the rounds. Nothing for loom.
+/// for a tenth of the rounds. Nothing for loom.
 #[cfg(shuttle)]
 pub fn long_model(f: impl Fn() + Send + Sync + 'static) {
     model(f);
@@ -92,10 +92,10 @@ pub fn model(f: impl Fn() + Send + Sync + 'static) {
     rounds(1, f);
 }
 
-/// As [`model`], for a hundredth of the rounds: each takes so much longer.
+/// As [`model`], for a tenth of the rounds: each takes so much longer.
 #[cfg(not(any(loom, shuttle)))]
 pub fn long_model(f: impl Fn() + Send + Sync + 'static) {
-    rounds(100, f);
+    rounds(10, f);
 }
 
 /// The rounds of a model, or one in so many.
@@ -317,9 +317,16 @@ pub fn wait_idle(limiter: &Limiter) {
 /// Checks that nothing is left behind: no permit, no waiter, no flag (I2, I10, I11), and that
 /// exactly `ceiling` permits can be had (I1).
 pub fn assert_at_rest(limiter: &Limiter, ceiling: usize) {
-    assert_eq!(limiter.in_flight(), 0, "a permit was lost: {limiter:?}");
-    assert_eq!(limiter.waiting(), 0, "a waiter was left: {limiter:?}");
-    assert!(Task::start(limiter.wait()).is_done(), "not idle: {limiter:?}");
+    // Told before the panic begins: while its message is written, shuttle must not switch tasks.
+    let check = |at_rest: bool, what: &str| {
+        if !at_rest {
+            let found = format!("{limiter:?}");
+            panic!("{what}: {found}");
+        }
+    };
+    check(limiter.in_flight() == 0, "a permit was lost");
+    check(limiter.waiting() == 0, "a waiter was left");
+    check(Task::start(limiter.wait()).is_done(), "not idle");
     assert_eq!(limiter.ceiling(), ceiling);
     if !limiter.is_closed() {
         let permits: Vec<_> = (0..ceiling).map(|_| limiter.try_acquire().expect("free")).collect();
