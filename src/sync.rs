@@ -1,20 +1,27 @@
 //! The atomics and thread primitives that the rest of the crate is written against: the real ones,
-//! or loom's when the crate is being model-checked. No other file names loom.
+//! or, when the crate is being model-checked, loom's or shuttle's. No other file names shuttle; what
+//! others need to know of loom are its missing constants and clocks.
 
-#[cfg(all(not(loom), not(feature = "portable-atomic")))]
+#[cfg(all(not(loom), not(shuttle), not(feature = "portable-atomic")))]
 pub(crate) use core::sync::atomic;
 
-#[cfg(all(not(loom), feature = "portable-atomic"))]
+#[cfg(all(not(loom), not(shuttle), feature = "portable-atomic"))]
 pub(crate) use portable_atomic as atomic;
 
+// The real one under shuttle too, which has none: a step that nothing comes in between of.
 #[cfg(not(loom))]
 pub(crate) use atomic_waker::AtomicWaker;
 
-#[cfg(all(not(loom), feature = "std"))]
+#[cfg(all(not(loom), not(shuttle), feature = "std"))]
 pub(crate) use std::{thread, thread_local};
 
 #[cfg(loom)]
 pub(crate) use loom::{sync::atomic, thread, thread_local};
+
+// A blocking wait's waker switches tasks here, and would do so under the mutex of `event-listener`,
+// which is a real one. So the models that run under shuttle must not block.
+#[cfg(shuttle)]
+pub(crate) use shuttle::{sync::atomic, thread, thread_local};
 
 /// loom's stand-in for `atomic-waker`, under that crate's names.
 #[cfg(loom)]
@@ -41,7 +48,7 @@ impl AtomicWaker {
 }
 
 /// Declares a function that is `const`, except under loom, whose atomics have no `const`
-/// constructors.
+/// constructors. (Shuttle's have.)
 macro_rules! const_unless_loom {
     ($(#[$meta:meta])* $vis:vis fn $name:ident($($args:tt)*) -> $ret:ty $body:block) => {
         $(#[$meta])*

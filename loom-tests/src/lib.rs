@@ -1,6 +1,6 @@
 //! What the models are written with. A model is a closure that is run over and over: under loom
-//! once for each interleaving (up to a bound on preemptions), without it for many rounds on real
-//! threads. Its source is the same.
+//! once for each interleaving (up to a bound on preemptions), under shuttle in random interleavings,
+//! without either for many rounds on real threads. Its source is the same.
 //!
 //! Tasks are polled by hand, and only when they have been woken: a lost wake-up shows as a task
 //! that is never finished.
@@ -10,15 +10,19 @@
 use std::cell::Cell;
 use std::pin::Pin;
 use std::sync::Arc;
+#[cfg(not(shuttle))]
+use std::sync::atomic::AtomicU64;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::task::{Context, Poll, Wake, Waker};
 
 use grmgr::{Acquire, AcquireError, Limiter, Permit};
 
 #[cfg(loom)]
-pub use loom::thread::spawn;
-#[cfg(not(loom))]
-pub use std::thread::spawn;
+pub use loom::thread::{spawn, yield_now};
+#[cfg(shuttle)]
+pub use shuttle::thread::{spawn, yield_now};
+#[cfg(not(any(loom, shuttle)))]
+pub use std::thread::{spawn, yield_now};
 
 /// Runs a model in every interleaving with at most `LOOM_MAX_PREEMPTIONS` (default: 2)
 /// preemptions.
@@ -36,14 +40,72 @@ pub fn model(f: impl Fn() + Send + Sync + 'static) {
     eprintln!("{} executions", executions.load(SeqCst));
 }
 
+/// Runs a model in `SHUTTLE_ITERATIONS` (default: 20,000) random schedules. Half of them are uniformly
+/// random at each step; in the other half few preemptions are put at random places (PCT), which finds
+/// what needs a thread to be held up for long.
+///
+/// A failure prints its schedule. `SHUTTLE_REPLAY`, set to that, runs it alone.
+#[cfg(shuttle)]
+pub fn model(f: impl Fn() + Send + Sync + 'static) {
+    use shuttle::scheduler::{PctScheduler, RandomScheduler};
+    use shuttle::{Config, Runner};
+
+    let f = Arc::new(move || {
+        IDLE.set(0);
+        f();
+    });
+    if let Ok(schedule) = std::env::var("SHUTTLE_REPLAY") {
+        return shuttle::replay(move || f(), schedule.trim());
+    }
+    let mut config = Config::new();
+    // It says that every ordering is taken for `SeqCst`. The others are loom's to explore.
+    config.silence_warnings = true;
+    // What the other threads do after a failure would only hide it.
+    config.ungraceful_shutdown_config.immediately_return_on_panic = true;
+    let schedules: usize =
+        std::env::var("SHUTTLE_ITERATIONS").map_or(20_000, |n| n.parse().expect("a number"));
+    let half = schedules.div_ceil(2);
+    let random = RandomScheduler::new(half);
+    let mut ran = Runner::new(random, config.clone()).run({
+        let f = f.clone();
+        move || f()
+    });
+    for depth in [2, 4, 8] {
+        let f = f.clone();
+        let pct = PctScheduler::new(depth, half.div_ceil(3));
+        ran += Runner::new(pct, config.clone()).run(move || f());
+    }
+    eprintln!("{ran} schedules");
+}
+
+/// A model that takes a hundred times as long as others: under shuttle one like any, on real threads run
+/// for a tenth of the rounds. Nothing for loom.
+#[cfg(shuttle)]
+pub fn long_model(f: impl Fn() + Send + Sync + 'static) {
+    model(f);
+}
+
 /// Runs a model for `MODEL_ROUNDS` (default: 2,000) rounds. A round that does not end is a lost
 /// wake-up: the process is aborted then.
-#[cfg(not(loom))]
+#[cfg(not(any(loom, shuttle)))]
 pub fn model(f: impl Fn() + Send + Sync + 'static) {
+    rounds(1, f);
+}
+
+/// As [`model`], for a tenth of the rounds: each takes so much longer.
+#[cfg(not(any(loom, shuttle)))]
+pub fn long_model(f: impl Fn() + Send + Sync + 'static) {
+    rounds(10, f);
+}
+
+/// The rounds of a model, or one in so many.
+#[cfg(not(any(loom, shuttle)))]
+fn rounds(one_in: usize, f: impl Fn() + Send + Sync + 'static) {
     use std::sync::mpsc::{RecvTimeoutError, channel};
     use std::time::Duration;
 
     let rounds = std::env::var("MODEL_ROUNDS").map_or(2_000, |n| n.parse().expect("a number"));
+    let rounds = usize::div_ceil(rounds, one_in);
     let name = std::thread::current().name().unwrap_or("?").to_owned();
     let (alive, watch) = channel();
     let watchdog = std::thread::spawn(move || {
@@ -73,7 +135,8 @@ pub struct Task<F: Future> {
     output: Cell<Option<F::Output>>,
 }
 
-/// Plain std atomics, which loom does not see: the flag is no part of what is modelled.
+/// Plain std atomics, which loom does not see: the flag is no part of what is modelled. Nor does
+/// shuttle, which must not switch tasks in here: most wakers are called under a real mutex.
 struct Woken(AtomicBool);
 
 impl Wake for Woken {
@@ -101,6 +164,8 @@ impl<F: Future> Task<F> {
                 loom::thread::yield_now();
             }
             ran = true;
+            #[cfg(shuttle)]
+            IDLE.set(0);
             self.poll();
         }
         ran
@@ -127,6 +192,22 @@ impl<F: Future> Task<F> {
         self.future.is_none()
     }
 
+    /// Tells from outside whether it has been woken since it was polled last.
+    pub fn wake_flag(&self) -> impl Fn() -> bool + Send + 'static {
+        let woken = self.woken.clone();
+        move || woken.0.load(SeqCst)
+    }
+
+    /// Polls it whenever it is woken, until it has finished.
+    pub fn finish(mut self) -> F::Output {
+        while !self.is_done() {
+            if !self.run() {
+                idle();
+            }
+        }
+        self.output()
+    }
+
     /// Drops the future, finished or not.
     pub fn cancel(mut self) {
         self.future = None;
@@ -136,6 +217,65 @@ impl<F: Future> Task<F> {
     pub fn output(&self) -> F::Output {
         self.output.take().expect("the task has not finished: it was not woken")
     }
+}
+
+/// Random numbers: shuttle's, so that they belong to a schedule, or ones that differ in each thread
+/// and round.
+pub struct Random {
+    #[cfg(not(shuttle))]
+    state: u64,
+}
+
+#[cfg(shuttle)]
+#[allow(clippy::new_without_default, reason = "as without shuttle")]
+impl Random {
+    pub fn new() -> Self {
+        Self {}
+    }
+
+    fn next(&mut self) -> u64 {
+        shuttle::rand::RngCore::next_u64(&mut shuttle::rand::thread_rng())
+    }
+}
+
+#[cfg(not(shuttle))]
+#[allow(clippy::new_without_default, reason = "no two are alike")]
+impl Random {
+    pub fn new() -> Self {
+        static SEED: AtomicU64 = AtomicU64::new(0);
+        Self { state: SEED.fetch_add(1 << 32, SeqCst) }
+    }
+
+    /// SplitMix64.
+    fn next(&mut self) -> u64 {
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.state ^ (self.state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+}
+
+impl Random {
+    /// A number below `n`.
+    pub fn below(&mut self, n: usize) -> usize {
+        (self.next() % n as u64) as usize
+    }
+}
+
+// How often threads have found nothing to do since one was woken. All threads of a model are
+// coroutines on one real thread under shuttle.
+#[cfg(shuttle)]
+std::thread_local!(static IDLE: Cell<u32> = const { Cell::new(0) });
+
+/// Lets other threads run because this one's tasks are asleep. That all threads do so for ever is a
+/// lost wake-up.
+pub fn idle() {
+    #[cfg(shuttle)]
+    {
+        IDLE.set(IDLE.get() + 1);
+        assert!(IDLE.get() < 100_000, "all tasks are asleep, nobody wakes one (I3, I11)");
+    }
+    yield_now();
 }
 
 /// A request that has been polled once.
@@ -169,17 +309,29 @@ pub fn serve(tasks: &mut [&mut Task<Acquire<'_>>]) {
     while tasks.iter_mut().fold(false, |ran, task| run(task) | ran) {}
 }
 
-/// Waits for `n` permits, blocking.
+/// Waits for `n` permits, blocking. Not really under shuttle: a parker's waker switches tasks.
 pub fn acquire(limiter: &Limiter, n: usize) -> Result<Permit<'_>, AcquireError> {
-    limiter.acquire_many(n).wait()
+    if cfg!(shuttle) { request(limiter, n).finish() } else { limiter.acquire_many(n).wait() }
+}
+
+/// Waits until the limiter is idle, blocking as [`acquire`] does.
+pub fn wait_idle(limiter: &Limiter) {
+    if cfg!(shuttle) { Task::start(limiter.wait()).finish() } else { limiter.wait_blocking() }
 }
 
 /// Checks that nothing is left behind: no permit, no waiter, no flag (I2, I10, I11), and that
 /// exactly `ceiling` permits can be had (I1).
 pub fn assert_at_rest(limiter: &Limiter, ceiling: usize) {
-    assert_eq!(limiter.in_flight(), 0, "a permit was lost: {limiter:?}");
-    assert_eq!(limiter.waiting(), 0, "a waiter was left: {limiter:?}");
-    assert!(Task::start(limiter.wait()).is_done(), "not idle: {limiter:?}");
+    // Told before the panic begins: while its message is written, shuttle must not switch tasks.
+    let check = |at_rest: bool, what: &str| {
+        if !at_rest {
+            let found = format!("{limiter:?}");
+            panic!("{what}: {found}");
+        }
+    };
+    check(limiter.in_flight() == 0, "a permit was lost");
+    check(limiter.waiting() == 0, "a waiter was left");
+    check(Task::start(limiter.wait()).is_done(), "not idle");
     assert_eq!(limiter.ceiling(), ceiling);
     if !limiter.is_closed() {
         let permits: Vec<_> = (0..ceiling).map(|_| limiter.try_acquire().expect("free")).collect();

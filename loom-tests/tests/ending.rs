@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use grmgr::{AcquireError, Limiter};
-use loom_tests::{Task, acquire, assert_at_rest, model, request, run_all, spawn};
+use loom_tests::{Task, acquire, assert_at_rest, model, request, run_all, spawn, wait_idle};
 
 #[test]
 fn close_meets_enqueue() {
@@ -96,7 +96,7 @@ fn wait_meets_the_last_release() {
         let held = limiter.try_acquire_owned().unwrap();
         let waiter = spawn({
             let limiter = limiter.clone();
-            move || limiter.wait_blocking()
+            move || wait_idle(&limiter)
         });
         drop(held);
         waiter.join().unwrap();
@@ -111,7 +111,7 @@ fn two_wait_for_the_last_release() {
         let held = limiter.try_acquire_owned().unwrap();
         let waiter = spawn({
             let limiter = limiter.clone();
-            move || limiter.wait_blocking()
+            move || wait_idle(&limiter)
         });
         let mut task = Task::start(limiter.wait());
         drop(held);
@@ -148,7 +148,7 @@ fn wait_meets_the_last_waiters_cancellation() {
         let last = request(&limiter, 1);
         let waiter = spawn({
             let limiter = limiter.clone();
-            move || limiter.wait_blocking()
+            move || wait_idle(&limiter)
         });
         head.cancel();
         last.cancel();
@@ -167,7 +167,7 @@ fn wait_meets_close() {
         let mut next = request(&limiter, 1);
         let waiter = spawn({
             let limiter = limiter.clone();
-            move || limiter.wait_blocking()
+            move || wait_idle(&limiter)
         });
         limiter.close();
         waiter.join().unwrap();
