@@ -17,7 +17,8 @@ Q, W, S, T = "queue.rs", "waiter.rs", "state.rs", "throttle.rs"
 
 BREAKS = [
     # Releasing and settling.
-    Break(Q, "release: does not look", "if word.wants_a_look() {", "if false {"),
+    Break(Q, "release: does not look", "self.released(word.minus(n));", ""),
+    Break(Q, "take: flags not looked at", "word.admits_if_plain(n) &&", "word.admits_newcomer(n, 0) &&"),
     Break(Q, "idle: nobody told", "self.idle.notify_additional_relaxed(usize::MAX);", ""),
     Break(Q, "idle: only one told", "self.idle.notify_additional_relaxed(usize::MAX);",
           "self.idle.notify_additional_relaxed(1);"),

@@ -147,17 +147,29 @@ impl Queue {
     /// Takes `n` permits without standing in line; whether it could.
     #[inline]
     pub(crate) fn take(&self, n: usize) -> bool {
-        // Relaxed: a word that is out of date costs a failed exchange and no more.
+        // Relaxed, here and below: a word that is out of date costs a failed exchange and no more.
+        let word = Word(self.word.load(Relaxed));
+        // Without any flag, as it mostly is, there is no need to know which ones count.
+        (word.admits_if_plain(n) && self.try_take(word, n).is_ok()) || self.take_flagged(n)
+    }
+
+    #[inline(never)]
+    fn take_flagged(&self, n: usize) -> bool {
         let mut word = Word(self.word.load(Relaxed));
         while self.admits_newcomer(word, n) {
-            // Acquire pairs with the AcqRel of `release`: what was done under the permit before
-            // is seen by who has it now. Nothing is released: a taker has changed no counter.
-            match self.word.compare_exchange_weak(word.0, word.plus(n).0, Acquire, Relaxed) {
+            match self.try_take(word, n) {
                 Ok(_) => return true,
                 Err(found) => word = Word(found),
             }
         }
         false
+    }
+
+    #[inline]
+    fn try_take(&self, word: Word, n: usize) -> Result<u64, u64> {
+        // Acquire pairs with the AcqRel of `release`: what was done under the permit before is
+        // seen by who has it now. Nothing is released: a taker has changed no counter.
+        self.word.compare_exchange_weak(word.0, word.plus(n).0, Acquire, Relaxed)
     }
 
     /// Whether somebody who does not stand in line may take `n`.
@@ -171,7 +183,15 @@ impl Queue {
     pub(crate) fn release(&self, n: usize) {
         // AcqRel: releases the work done under the permit to its next holder, and acquires the
         // side counters of those who stand in line.
-        let word = Word(self.word.fetch_sub(n as u64, AcqRel)).minus(n);
+        let word = Word(self.word.fetch_sub(n as u64, AcqRel));
+        if !word.is_plain() {
+            self.released(word.minus(n));
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn released(&self, word: Word) {
         if word.wants_a_look() {
             self.settle(word);
         }

@@ -116,6 +116,18 @@ impl Word {
         if self.has(PAUSED | CLOSED) { 0 } else { self.ceiling().saturating_sub(self.in_flight()) }
     }
 
+    /// Whether no flag is set.
+    #[inline]
+    pub(crate) fn is_plain(self) -> bool {
+        self.0 >> (2 * COUNT_BITS) == 0
+    }
+
+    /// Whether no flag is set and anybody may take `n`.
+    #[inline]
+    pub(crate) fn admits_if_plain(self, n: usize) -> bool {
+        self.is_plain() && self.fits(n)
+    }
+
     /// I1: whether a request for `n` fits under the ceiling, or may run alone.
     #[inline]
     fn fits(self, n: usize) -> bool {
