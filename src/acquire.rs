@@ -54,11 +54,11 @@ impl<L: Deref<Target = Limiter>> AcquireOf<L> {
         Self { limiter: Some(limiter), waiter: Waiter::new(n), since: Since::default() }
     }
 
-    /// Takes the permits if that needs no waiting.
+    /// Takes the permits if that needs no waiting. Who stands in line already does not go past it.
     #[inline]
     fn try_grant(&mut self) -> Option<PermitOf<L>> {
         let limiter = self.limiter.as_deref().expect(ANSWERED);
-        limiter.take(self.waiter.n()).then(|| self.permit())
+        (!self.waiter.is_waiting() && limiter.take(self.waiter.n())).then(|| self.permit())
     }
 
     /// The permits that have been granted.
@@ -119,12 +119,10 @@ impl<L: Deref<Target = Limiter> + Unpin> Future for AcquireOf<L> {
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        if !this.waiter.is_waiting()
-            && let Some(permit) = this.try_grant()
-        {
-            return Poll::Ready(Ok(permit));
+        match this.try_grant() {
+            Some(permit) => Poll::Ready(Ok(permit)),
+            None => this.poll_waiting(cx),
         }
-        this.poll_waiting(cx)
     }
 }
 

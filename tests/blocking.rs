@@ -63,6 +63,23 @@ fn threads_and_tasks_are_served_in_the_order_they_came() {
     });
 }
 
+/// I4: the same without a race.
+#[test]
+fn request_in_line_that_is_waited_for_goes_past_nobody() {
+    must_end(|| {
+        let limiter = Limiter::new("blocking", 1);
+        let held = limiter.try_acquire().unwrap();
+        let first = waiter(&limiter, 1);
+        let mut second = limiter.acquire();
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(Pin::new(&mut second).poll(&mut cx).is_pending());
+        drop(held);
+        assert!(second.wait_timeout(Duration::ZERO).is_none());
+        drop(first.granted());
+        assert_at_rest(&limiter);
+    });
+}
+
 /// I3, I6.
 #[test]
 fn raise_releases_as_many_threads_as_it_adds() {
