@@ -469,19 +469,15 @@ impl Queue {
         }
     }
 
-    /// Sets or clears one of PAUSED and CLOSED; returns whether that changed anything.
-    pub(crate) fn set_flag(&self, flag: u64, on: bool) -> bool {
+    /// Sets or clears one of PAUSED and CLOSED.
+    pub(crate) fn set_flag(&self, flag: u64, on: bool) {
         debug_assert!(flag == PAUSED || (flag == CLOSED && on));
         let changed = self.update(|word| {
             let next = if on { word.with(flag) } else { word.without(flag) };
             (next != word).then_some(next)
         });
-        match changed {
-            Ok((_, word)) => {
-                self.settle(word);
-                true
-            }
-            Err(_) => false,
+        if let Ok((_, word)) = changed {
+            self.settle(word);
         }
     }
 

@@ -159,9 +159,8 @@ impl<F: Future> Task<F> {
         let mut ran = false;
         while self.future.is_some() && self.woken.0.swap(false, SeqCst) {
             // Woken by itself: another thread has to get on.
-            #[cfg(loom)]
             if ran {
-                loom::thread::yield_now();
+                yield_now();
             }
             ran = true;
             #[cfg(shuttle)]
