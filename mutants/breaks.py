@@ -18,7 +18,7 @@ Q, W, S, T = "queue.rs", "waiter.rs", "state.rs", "throttle.rs"
 BREAKS = [
     # Releasing and settling.
     Break(Q, "release: does not look", "self.released(word.minus(n));", ""),
-    Break(Q, "take: flags not looked at", "word.admits_if_plain(n) &&", "word.admits_newcomer(n, 0) &&"),
+    Break(Q, "take: flags not looked at", "word.admits_if_plain(n)", "word.admits_newcomer(n, 0)"),
     Break(Q, "idle: nobody told", "self.idle.notify_additional_relaxed(usize::MAX);", ""),
     Break(Q, "idle: only one told", "self.idle.notify_additional_relaxed(usize::MAX);",
           "self.idle.notify_additional_relaxed(1);"),
@@ -54,6 +54,7 @@ BREAKS = [
     # Entering and leaving.
     Break(Q, "enter: large requests not counted", "if n > 1 {\n            self.large.fetch_add(1, Relaxed);\n        }", ""),
     Break(Q, "leave: the last does not look", "} else if last {", "} else if last && false {"),
+    Break(Q, "leave: the last looks only for news", "self.fulfil(if word", "self.settle(if word"),
     Break(Q, "leave: the last does not publish", "if word.has(DISPATCH) { self.publish() } else { word }", "word"),
     Break(Q, "idle: told of a moment that is over", "if word.has(DISPATCH) {\n            // Perhaps", "if false {\n            // Perhaps"),
     Break(Q, "enter: the bound is off by one", "(waiting < self.max_waiting)", "(waiting <= self.max_waiting)"),
@@ -62,7 +63,7 @@ BREAKS = [
     Break(Q, "dispatch: without DISPATCH", "self.replace(word, next.with(DISPATCH))?;", "self.replace(word, next)?;"),
     Break(Q, "poll: replaced wakers are dropped unguarded", "if *registered == id {", "if true {"),
     Break(Q, "leave: large requests not counted down", "self.large.fetch_sub(1, Relaxed);", ""),
-    Break(Q, "leave: a large request does not publish", "Some(self.publish())", "left"),
+    Break(Q, "leave: a large request does not publish", "self.settle(self.publish());", "let _ = left;"),
     Break(Q, "displace: QUEUED not set", "self.word.fetch_or(QUEUED, AcqRel);", ""),
     Break(Q, "displace: permit kept", "        self.release(1);\n        listener", "        listener"),
     Break(W, "enter: counted before its place is certain", "counted = queue.count_in();\n                word = queue.word();", "word = queue.word();\n                counted = queue.count_in();",
@@ -117,9 +118,9 @@ BREAKS = [
     Break(S, "duty: head woken again", "if self.has(HEAD) && !self.has(CALLED) &&", "if self.has(HEAD) &&"),
     Break(S, "duty: head not woken by a close", "(free > 0 || self.has(CLOSED))", "(free > 0)"),
     Break(S, "duty: sleepers not called by a close", "return Duty::CallAll;", "return Duty::Nothing;"),
-    Break(S, "duty: nothing handed over", "if units_only { (free - 1).min(waiting) } else { 0 }", "0"),
+    Break(S, "duty: nothing handed over", "(free - 1).min(waiting)", "0"),
     Break(S, "duty: the head's permit handed over, too", "(free - 1).min(waiting)", "free.min(waiting)"),
-    Break(S, "duty: handed over past a large request", "if units_only {", "if true {"),
+    Break(S, "duty: handed over past a large request", "free > 1 && units_only()", "free > 1"),
     Break(S, "duty: seat never opened", "let seat = !self.has(HEAD | CALLED);", "let seat = false;"),
     Break(S, "duty: QUEUED stays though nobody waits", "if waiting == 0 {", "if false {"),
     # The throttle.
@@ -137,7 +138,7 @@ BREAKS = [
     Break("limiter.rs", "unchanged window not given back", "self.hold.give_back(claim);", "let _ = claim;"),
     Break("limiter.rs", "done: without a forgotten permit", "forgotten.checked_sub(1)", "Some(forgotten.saturating_sub(1))"),
     Break("limiter.rs", "requests above max admitted", "(n <= 1 || n <= self.throttle.max) &&", ""),
-    Break("limiter.rs", "nothing granted for 0", "} else if n == 0 {\n            Some(Ok(()))", "} else if n == 0 {\n            None"),
+    Break("limiter.rs", "nothing granted for 0", "(1..=max).contains(&n)", "(0..=max).contains(&n)"),
     Break("permit.rs", "drop: permit kept", "self.limiter.release(self.count);", ""),
     Break("permit.rs", "split: doubled", "self.count = self.count.checked_sub(n)?;", "self.count.checked_sub(n)?;"),
     Break("permit.rs", "merge: lost", "self.count += mem::take(&mut other.count);", "mem::take(&mut other.count);"),

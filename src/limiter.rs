@@ -299,23 +299,25 @@ impl Limiter {
             Some(Err(AcquireError::ExceedsMax { requested, max })) => {
                 TryAcquireError::ExceedsMax { requested, max }
             }
+            None if self.is_closed() => TryAcquireError::Closed,
             Some(Err(AcquireError::QueueFull { .. })) | None => TryAcquireError::NoPermits,
         };
         self.on_try_refused(error);
         Err(error)
     }
 
-    /// The answer to a request that found no permits, if it need not wait for it.
+    /// The answer to a request that is not for 1 to `max` permits, and so need not wait.
+    #[inline]
     pub(crate) fn answer_without_waiting(&self, n: usize) -> Option<Result<(), AcquireError>> {
         let max = self.throttle.max;
-        if self.is_closed() {
+        if (1..=max).contains(&n) {
+            None
+        } else if self.is_closed() {
             Some(Err(AcquireError::Closed))
         } else if n > max {
             Some(Err(AcquireError::ExceedsMax { requested: n, max }))
-        } else if n == 0 {
-            Some(Ok(()))
         } else {
-            None
+            Some(Ok(()))
         }
     }
 }

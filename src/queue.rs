@@ -147,15 +147,20 @@ impl Queue {
     /// Takes `n` permits without standing in line; whether it could.
     #[inline]
     pub(crate) fn take(&self, n: usize) -> bool {
-        // Relaxed, here and below: a word that is out of date costs a failed exchange and no more.
-        let word = Word(self.word.load(Relaxed));
+        // Relaxed: a word that is out of date costs a failed exchange and no more.
+        let mut word = Word(self.word.load(Relaxed));
         // Without any flag, as it mostly is, there is no need to know which ones count.
-        (word.admits_if_plain(n) && self.try_take(word, n).is_ok()) || self.take_flagged(n)
+        if word.admits_if_plain(n) {
+            match self.try_take(word, n) {
+                Ok(_) => return true,
+                Err(found) => word = Word(found),
+            }
+        }
+        self.take_flagged(word, n)
     }
 
     #[inline(never)]
-    fn take_flagged(&self, n: usize) -> bool {
-        let mut word = Word(self.word.load(Relaxed));
+    fn take_flagged(&self, mut word: Word, n: usize) -> bool {
         while self.admits_newcomer(word, n) {
             match self.try_take(word, n) {
                 Ok(_) => return true,
@@ -190,7 +195,6 @@ impl Queue {
     }
 
     #[cold]
-    #[inline(never)]
     fn released(&self, word: Word) {
         if word.wants_a_look() {
             self.settle(word);
@@ -198,12 +202,19 @@ impl Queue {
     }
 
     /// Does what `word`, which the caller has just brought about, obliges to.
+    #[inline]
+    pub(crate) fn settle(&self, word: Word) {
+        if word.has_news() {
+            self.fulfil(word);
+        }
+    }
+
     #[inline(never)]
-    pub(crate) fn settle(&self, mut word: Word) {
+    fn fulfil(&self, mut word: Word) {
         loop {
             // Relaxed: ordered by the read-modify-write that gave us `word`.
-            let line = || (self.waiting(), self.large.load(Relaxed) == 0);
-            let done = match word.duty(line) {
+            let units_only = || self.large.load(Relaxed) == 0;
+            let done = match word.duty(|| self.waiting(), units_only) {
                 Duty::Nothing => return,
                 Duty::AnnounceIdle => self.dispatch(word, word.without(IDLE), || {
                     self.idle.notify_additional_relaxed(usize::MAX);
@@ -280,6 +291,7 @@ impl Queue {
     /// A waker that another replaces is dropped under the mutex of the listener's [`Event`], and
     /// may be the last owner of a permit, whose release would call waiters. So that is done with
     /// DISPATCH set.
+    #[inline]
     pub(crate) fn poll_listener(
         &self,
         listener: &mut EventListener,
@@ -290,6 +302,17 @@ impl Queue {
         if *registered == id {
             return Pin::new(listener).poll(cx);
         }
+        self.replace_waker(listener, registered, id, cx)
+    }
+
+    #[cold]
+    fn replace_waker(
+        &self,
+        listener: &mut EventListener,
+        registered: &mut WakerId,
+        id: WakerId,
+        cx: &mut Context<'_>,
+    ) -> Poll<()> {
         let mut word = self.word();
         let mut polled = Poll::Pending;
         loop {
@@ -338,6 +361,7 @@ impl Queue {
     ///
     /// Who asks for one permit prefers a handed one: the seat may have been opened for a larger
     /// request, which has no use for anything else.
+    #[inline]
     pub(crate) fn claim(&self, n: usize, arrive: impl Fn(Word) -> Word) -> Token {
         loop {
             if n == 1 && self.unhand(1) == 1 {
@@ -385,17 +409,15 @@ impl Queue {
         // AcqRel: the last to leave sees what the earlier ones did to the word, so it finds
         // QUEUED if one of them had set it.
         let last = counted && self.waiting.fetch_sub(1, AcqRel) == 1;
-        let word = if n > 1 {
+        if n > 1 {
             self.large.fetch_sub(1, Relaxed);
-            Some(self.publish())
+            self.settle(self.publish());
         } else if last {
             let word = self.word();
             // The rule above, if somebody else is about to look; else we do, by this very word.
-            Some(if word.has(DISPATCH) { self.publish() } else { word })
-        } else {
-            left
-        };
-        if let Some(word) = word {
+            // It was only read, so that there is no news in it does not mean that we owe nothing.
+            self.fulfil(if word.has(DISPATCH) { self.publish() } else { word });
+        } else if let Some(word) = left {
             self.settle(word);
         }
     }

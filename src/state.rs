@@ -177,11 +177,22 @@ impl Word {
         self.without(HEAD | CALLED | FAIR)
     }
 
+    /// Whether there is anything for those who wait: a permit, or the end of waiting. Who brings
+    /// a word about in which there is not has no [`duty`](Self::duty).
+    #[inline]
+    pub(crate) fn has_news(self) -> bool {
+        self.free() > 0 || self.has(CLOSED | IDLE)
+    }
+
     /// What whoever brought this word about has to do now. `waiting` is how many waiters there
     /// are at the most, `units_only` whether all of them ask for one permit; both are asked for
     /// only where they matter.
     #[inline]
-    pub(crate) fn duty(self, line: impl FnOnce() -> (usize, bool)) -> Duty {
+    pub(crate) fn duty(
+        self,
+        waiting: impl FnOnce() -> usize,
+        units_only: impl FnOnce() -> bool,
+    ) -> Duty {
         if self.has(DISPATCH) {
             // Its owner leaves by a compare-and-swap of the whole word and then looks again.
             return Duty::Nothing;
@@ -196,7 +207,7 @@ impl Word {
         if !self.has(QUEUED) {
             return Duty::Nothing;
         }
-        let (waiting, units_only) = line();
+        let waiting = waiting();
         if waiting == 0 {
             return Duty::Call { seat: false, permits: 0 };
         }
@@ -209,7 +220,7 @@ impl Word {
         // I3, I6: one permit is for the first in line, who takes it as head; every further one is
         // handed to the next behind it.
         let seat = !self.has(HEAD | CALLED);
-        let permits = if units_only { (free - 1).min(waiting) } else { 0 };
+        let permits = if free > 1 && units_only() { (free - 1).min(waiting) } else { 0 };
         if seat || permits > 0 { Duty::Call { seat, permits } } else { Duty::Nothing }
     }
 }
