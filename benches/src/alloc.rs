@@ -1,21 +1,25 @@
 //! An allocator that counts, so that the memory rows show what happened and not what was expected.
 //!
-//! The counters are one set a thread: a memory row runs on one thread, and the timed rows on
-//! several are not slowed by a shared counter.
+//! It counts only while it is asked to: a peer that allocates must not pay for being counted in the
+//! timed rows, when one that does not has nothing to pay.
 
 #![allow(unsafe_code)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-/// What this thread has allocated so far.
+/// What a piece of work has allocated on its thread.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Calls that returned a new block or grew one.
     pub allocations: u64,
-    /// Bytes allocated and not yet freed; freeing what another thread allocated makes it negative.
+    /// Bytes allocated and not yet freed; freeing what was allocated before makes it negative.
     pub live_bytes: i64,
 }
+
+/// Whether anybody counts. Only one piece of work is counted at a time.
+static COUNTING: AtomicBool = AtomicBool::new(false);
 
 thread_local! {
     static COUNTS: Cell<Counts> = const {
@@ -23,25 +27,20 @@ thread_local! {
     };
 }
 
-/// This thread's counts.
-#[must_use]
-pub fn counts() -> Counts {
-    COUNTS.get()
-}
-
 /// What `work` allocated on this thread, with the value it returned.
 pub fn counted<T>(work: impl FnOnce() -> T) -> (Counts, T) {
-    let before = counts();
+    COUNTS.set(Counts::default());
+    COUNTING.store(true, Relaxed);
     let value = work();
-    let after = counts();
-    let difference = Counts {
-        allocations: after.allocations - before.allocations,
-        live_bytes: after.live_bytes - before.live_bytes,
-    };
-    (difference, value)
+    COUNTING.store(false, Relaxed);
+    (COUNTS.get(), value)
 }
 
+#[inline]
 fn count(allocations: u64, bytes: i64) {
+    if !COUNTING.load(Relaxed) {
+        return;
+    }
     // A thread that is being torn down may still free memory; nobody reads its counts any more.
     let _ = COUNTS.try_with(|counts| {
         let Counts { allocations: a, live_bytes: b } = counts.get();
