@@ -103,7 +103,7 @@ def main():
         began = time.monotonic()
         caught = next((name for name, *check in checks if not passes(*check)), None)
         verdict = caught or (f"nothing: {broken.harmless}" if broken.harmless else "NOTHING")
-        print(f"{broken.file:12} {broken.name}: {verdict} ({time.monotonic() - began:.0f} s)", flush=True)
+        print(f"{broken.file:17} {broken.name}: {verdict} ({time.monotonic() - began:.0f} s)", flush=True)
         rows.append(f"| `{broken.file}` | {broken.name} | {verdict} |")
         if not caught and not broken.harmless:
             unnoticed.append(broken.name)

@@ -1,0 +1,216 @@
+//! Calling: who is woken when, and what a woken waiter finds.
+//!
+//! A *call* is a notification of a sleeping waiter. It carries one *token*, not addressed to
+//! anybody: the open seat, or a permit that was counted in flight beforehand (`handed`). A waiter
+//! that finds itself notified claims a token. There are never fewer tokens than notified waiters that
+//! have claimed none, except after a close; there are more only while a call is under way, which
+//! takes them back.
+
+use core::pin::Pin;
+use core::task::{Context, Poll, Waker};
+
+use event_listener::EventListener;
+
+use super::Queue;
+use crate::state::{CALLED, CLOSED, DISPATCH, Duty, IDLE, QUEUED, Word};
+use crate::sync::atomic::Ordering::{AcqRel, Relaxed};
+
+/// Which waker a listener has, without keeping it alive: what its data pointer says. Two wakers that
+/// have it in common share what they own, so that none of them drops the last of it.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct WakerId(usize);
+
+impl WakerId {
+    pub(crate) fn of(waker: &Waker) -> Self {
+        Self(waker.data().addr())
+    }
+}
+
+/// What a notified waiter finds.
+pub(crate) enum Token {
+    /// The open seat, with the word after the claim.
+    Seat(Word),
+    /// One permit, already counted in flight.
+    Permit,
+    /// Nothing: the limiter is closed, and somebody else was quicker.
+    Nothing,
+}
+
+impl Queue {
+    /// Does what `word`, which the caller has just brought about, obliges to.
+    #[inline]
+    pub(crate) fn settle(&self, word: Word) {
+        if word.has_news() {
+            self.fulfil(word);
+        }
+    }
+
+    #[inline(never)]
+    pub(super) fn fulfil(&self, mut word: Word) {
+        loop {
+            // Relaxed: ordered by the read-modify-write that gave us `word`.
+            let units_only = || self.large.load(Relaxed) == 0;
+            let done = match word.duty(|| self.waiting(), units_only) {
+                Duty::Nothing => return,
+                Duty::AnnounceIdle => self.dispatch(word, word.without(IDLE), || {
+                    self.idle.notify_additional_relaxed(usize::MAX);
+                }),
+                // With CALLED set nobody else wakes the head until it has looked.
+                Duty::WakeHead => self.replace(word, word.with(CALLED)).inspect(|_| {
+                    self.head.wake();
+                }),
+                Duty::Call { seat, permits } => self.call(word, seat, permits),
+                Duty::CallAll => self.dispatch(word, word.without(QUEUED), || {
+                    self.notify(usize::MAX);
+                }),
+            };
+            word = done.unwrap_or_else(|found| found);
+        }
+    }
+
+    /// Calls waiters from the queue: one to the seat, if `seat`, and `permits` more, each with a
+    /// permit.
+    ///
+    /// QUEUED is lowered first and raised again only if somebody may be left: everybody asked for
+    /// was there, and there are waiters at all. A waiter that saw it set before is asleep already
+    /// and has been counted, so we find it; one that comes later sets it itself. DISPATCH keeps
+    /// the line from looking empty meanwhile, and others from calling: they leave it to us, who
+    /// look again at the end.
+    fn call(&self, word: Word, seat: bool, permits: usize) -> Result<Word, Word> {
+        let opened = if seat { CALLED } else { 0 };
+        let mut word =
+            self.replace(word, word.without(QUEUED).with(DISPATCH | opened).plus(permits))?;
+        if permits > 0 {
+            // Relaxed, like every access to `handed`: the queue's mutex orders it with the claims.
+            self.handed.fetch_add(permits as u32, Relaxed);
+        }
+
+        let tokens = usize::from(seat) + permits;
+        let missed = tokens - self.notify(tokens);
+        let more = missed == 0 && self.waiting() > 0;
+
+        // What reached nobody is taken back: permits, as far as they are not claimed by waiters
+        // that had been called before. If that leaves one token, it is the open seat; or, if that
+        // has been taken, the permit that its taker was called with.
+        let mut back = if missed > 0 { self.unhand(missed.min(permits)) } else { 0 };
+        let mut seat_left = back < missed;
+        loop {
+            let mut next = word.without(DISPATCH);
+            if more {
+                next = next.with(QUEUED);
+            }
+            if seat_left {
+                if word.seat_is_open() {
+                    next = next.vacated();
+                } else {
+                    seat_left = false;
+                    back += self.unhand(1);
+                }
+            }
+            match self.replace(word, next.minus(back)) {
+                Ok(next) => return Ok(next),
+                Err(found) => word = found,
+            }
+        }
+    }
+
+    /// Changes the word and does something with DISPATCH set: nobody calls meanwhile, this thread's
+    /// wakers included, which may be run or dropped under the mutex of an `Event`.
+    fn dispatch(&self, word: Word, next: Word, action: impl FnOnce()) -> Result<Word, Word> {
+        self.replace(word, next.with(DISPATCH))?;
+        action();
+        Ok(Word(self.word.fetch_and(!DISPATCH, AcqRel)).without(DISPATCH))
+    }
+
+    /// Polls a listener; `registered` is the waker that it has.
+    ///
+    /// A waker that another replaces is dropped under the mutex of the listener's `Event`, and
+    /// may be the last owner of a permit, whose release would call waiters. So that is done with
+    /// DISPATCH set.
+    #[inline]
+    pub(crate) fn poll_listener(
+        &self,
+        listener: &mut EventListener,
+        registered: &mut WakerId,
+        cx: &mut Context<'_>,
+    ) -> Poll<()> {
+        let id = WakerId::of(cx.waker());
+        if *registered == id {
+            return Pin::new(listener).poll(cx);
+        }
+        self.replace_waker(listener, registered, id, cx)
+    }
+
+    #[cold]
+    fn replace_waker(
+        &self,
+        listener: &mut EventListener,
+        registered: &mut WakerId,
+        id: WakerId,
+        cx: &mut Context<'_>,
+    ) -> Poll<()> {
+        let mut word = self.word();
+        let mut polled = Poll::Pending;
+        loop {
+            if word.has(DISPATCH) {
+                // Not worth more than to try again: the other thread is about to be done.
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            match self.dispatch(word, word, || polled = Pin::new(&mut *listener).poll(cx)) {
+                Ok(word) => {
+                    *registered = id;
+                    self.settle(word);
+                    return polled;
+                }
+                Err(found) => word = found,
+            }
+        }
+    }
+
+    /// Notifies up to `n` sleepers, the displaced first, and returns how many there were.
+    ///
+    /// Relaxed (no fence): the queue's mutex and the word's own ordering are enough.
+    fn notify(&self, n: usize) -> usize {
+        let mut reached = 0;
+        if self.large.load(Relaxed) > 0 {
+            reached = self.front.notify_additional_relaxed(n);
+        }
+        if reached < n {
+            reached += self.line.notify_additional_relaxed(n - reached);
+        }
+        reached
+    }
+
+    /// Takes up to `n` handed permits that nobody has claimed and returns how many.
+    fn unhand(&self, n: usize) -> usize {
+        let mut taken = 0;
+        let _ = self.handed.fetch_update(Relaxed, Relaxed, |handed| {
+            taken = handed.min(n as u32);
+            (taken > 0).then_some(handed - taken)
+        });
+        taken as usize
+    }
+
+    /// Claims a token for a notified waiter that asks for `n` permits. `arrive` tells what becomes
+    /// of the word if it is the open seat.
+    ///
+    /// Who asks for one permit prefers a handed one: the seat may have been opened for a larger
+    /// request, which has no use for anything else.
+    #[inline]
+    pub(crate) fn claim(&self, n: usize, arrive: impl Fn(Word) -> Word) -> Token {
+        loop {
+            if n == 1 && self.unhand(1) == 1 {
+                return Token::Permit;
+            }
+            match self.update(|word| word.seat_is_open().then(|| arrive(word))) {
+                Ok((_, after)) => return Token::Seat(after),
+                // Whoever took the seat left the token that it had been called with.
+                Err(_) if self.unhand(1) == 1 => return Token::Permit,
+                Err(word) if word.has(CLOSED) => return Token::Nothing,
+                // Others have changed tokens meanwhile, and one is left.
+                Err(_) => {}
+            }
+        }
+    }
+}
