@@ -95,7 +95,8 @@ function showPressure(pressure) {
   const words = { overload: 'CPU overloaded', clear: 'CPU clear', between: 'CPU', unknown: 'CPU unknown' };
   chip.textContent = words[pressure.verdict]
     + (pressure.avg10 === null ? '' : ` ${Math.round(pressure.avg10)} %`)
-    + (pressure.lowered ? `, ${pressure.lowered} lowered` : '') + (pressure.dry_run ? ' (dry run)' : '');
+    + (pressure.lowered ? `, ${pressure.lowered} ${pressure.dry_run ? 'would be ' : ''}lowered` : '')
+    + (pressure.dry_run ? ' (dry run)' : '');
   chip.title = pressure.error || `waits for a CPU: ${pressure.avg10} % over 10 s, ${pressure.avg60} % over 60 s (${pressure.source})`;
 }
 

@@ -94,7 +94,8 @@ impl Pressure {
         self
     }
 
-    /// Only logs what it would do. Default: no.
+    /// Only logs what it would do: each step that it would make, by what it would have made of the
+    /// ceiling so far. Default: no.
     pub fn dry_run(mut self, dry_run: bool) -> Self {
         self.dry_run = dry_run;
         self
@@ -147,7 +148,7 @@ pub(crate) struct Status {
     pub(crate) verdict: Verdict,
     pub(crate) dry_run: bool,
     pub(crate) signal: Result<signal::Reading, String>,
-    /// Limiters that have something to get back.
+    /// Limiters that have something to get back; in a dry run, that would have.
     pub(crate) lowered: usize,
 }
 
@@ -188,8 +189,8 @@ impl Watcher {
             self.last = verdict;
         }
         match verdict {
-            Verdict::Overload => self.steps.down(),
-            Verdict::Clear => self.steps.up(),
+            Verdict::Overload => self.steps.down(now),
+            Verdict::Clear => self.steps.up(now),
             Verdict::Between | Verdict::Unknown => self.steps.follow(),
         }
         Status { verdict, dry_run: self.config.dry_run, signal, lowered: self.steps.lowered() }
@@ -274,7 +275,11 @@ mod tests {
         bench.signal(80.0, 30.0);
         assert_eq!(bench.poll(10), 10);
         let status = bench.watcher.poll(bench.now);
-        assert_eq!((status.verdict, status.lowered), (Verdict::Overload, 0));
+        assert_eq!((status.verdict, status.lowered), (Verdict::Overload, 1));
+        bench.signal(1.0, 1.0);
+        assert_eq!(bench.poll(40), 10);
+        assert!(bench.limiter.changes().is_empty());
+        assert_eq!(bench.watcher.poll(bench.now).lowered, 0, "imagined to be given back");
     }
 
     #[test]
