@@ -103,7 +103,11 @@ mod tests {
         let stop = AtomicBool::new(false);
         std::thread::scope(|scope| {
             for _ in 0..std::thread::available_parallelism().map_or(2, |n| n.get()) * 2 {
-                scope.spawn(|| while !stop.load(Relaxed) {});
+                scope.spawn(|| {
+                    while !stop.load(Relaxed) {
+                        std::hint::spin_loop();
+                    }
+                });
             }
             let (mut signal, start) = (Signal::new("/".into()), Instant::now());
             let mut seen = 0.0;
