@@ -241,6 +241,11 @@ fn a_dashboard_that_cannot_be_is_an_error_that_says_what_to_do() {
     let error = start(&|builder| builder.dashboard(&taken.1));
     assert!(matches!(error, StartError::Address { .. }));
     assert!(error.to_string().contains("another port"), "{error}");
+    // Nothing of the one that failed is left: its history and its run id are free.
+    let folder = tempfile::tempdir().unwrap();
+    let kept = |builder: Builder| builder.history(folder.path().join("stats.db")).run_id("run");
+    start(&|builder| kept(builder).dashboard(&taken.1));
+    kept(Monitor::builder(registry.clone())).start().unwrap().shutdown();
     for (address, advice) in [
         ("nonsense", "such as 127.0.0.1:9187"),
         ("127.0.0.1", "such as 127.0.0.1:9187"),
