@@ -6,12 +6,13 @@
 mod support;
 
 use std::fs;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use grmgr::Limiter;
 use rusqlite::Connection;
@@ -62,11 +63,13 @@ fn history(bench: &Bench) -> Value {
     get(bench.address, "/api/limiters").json()["history"].clone()
 }
 
-/// What is wrong is told on the dashboard, in these words; everything else works as ever.
-fn only_the_history_suffers(bench: &Bench, work: &Work, advice: &str) {
+/// What is wrong is told on the dashboard, in these words; everything else works as ever. Between
+/// which times that was.
+fn only_the_history_suffers(bench: &Bench, work: &Work, advice: &str) -> Range<i64> {
     eventually(advice, || {
         history(bench)["error"].as_str().is_some_and(|error| error.contains(advice))
     });
+    let begin = unix_ms();
     assert!(bench.monitor.health().history.unwrap().errors > 0);
     work.goes_on();
     let samples = bench.monitor.health().samples;
@@ -76,22 +79,28 @@ fn only_the_history_suffers(bench: &Bench, work: &Work, advice: &str) {
     assert_eq!(bench.limiter.ceiling(), to, "it can be turned");
     assert!(get(bench.address, "/metrics").body.contains("limiter_ceiling"));
     assert_eq!(get(bench.address, "/api/history?limiter=db").status, 200);
+    begin..unix_ms()
 }
 
-/// Written again, with nothing lost, all changes among it.
-fn and_then_all_is_there(bench: &Bench, file: &Path) {
+fn unix_ms() -> i64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    i64::try_from(since.as_millis()).unwrap()
+}
+
+/// Written again, with nothing lost: not what was sampled meanwhile, and no change.
+fn and_then_all_is_there(bench: &Bench, file: &Path, meanwhile: Range<i64>) {
     eventually("it is written again", || history(bench)["error"].is_null());
     bench.monitor.flush().unwrap();
-    let health = bench.monitor.health();
+    assert_eq!(bench.monitor.health().history.unwrap().rows_lost, 0);
     let db = Connection::open(file).unwrap();
-    let count = |table| {
-        let query = format!("SELECT count(*) FROM {table}");
-        db.query_row(&query, [], |row| row.get::<_, i64>(0)).unwrap().unsigned_abs()
+    let number = |query: &str, between: &Range<i64>| -> i64 {
+        db.query_row(query, [between.start, between.end], |row| row.get(0)).unwrap()
     };
-    assert_eq!(count("changes"), bench.limiter.changes().last().map_or(0, |last| last.number));
-    assert_eq!(health.history.unwrap().rows_lost, 0);
-    // Two samples of one millisecond would be one.
-    assert!(count("samples") * 10 >= health.samples * 9, "{} {}", count("samples"), health.samples);
+    let changes = "SELECT count(*) FROM changes WHERE at_ms BETWEEN ? AND ?";
+    let made = bench.limiter.changes().last().map_or(0, |last| last.number);
+    assert_eq!(number(changes, &(0..i64::MAX)).unsigned_abs(), made);
+    let samples = "SELECT count(*) FROM samples WHERE at_ms BETWEEN ? AND ?";
+    assert!(number(samples, &meanwhile) > 0, "{meanwhile:?}");
     let integrity: String = db.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
     assert_eq!(integrity, "ok");
 }
@@ -112,10 +121,10 @@ fn a_locked_database() {
     let other = Connection::open(&file).unwrap();
     other.busy_timeout(Duration::from_secs(30)).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
-    only_the_history_suffers(&bench, &work, "keeps it locked");
+    let meanwhile = only_the_history_suffers(&bench, &work, "keeps it locked");
     other.execute_batch("COMMIT").unwrap();
     drop(other);
-    and_then_all_is_there(&bench, &file);
+    and_then_all_is_there(&bench, &file, meanwhile);
 }
 
 #[test]
@@ -169,9 +178,9 @@ fn a_full_disk() {
     bench.monitor.flush().unwrap();
     // Somebody else fills it.
     let _ = fs::write(folder.path().join("ballast"), vec![0; 4 << 20]);
-    only_the_history_suffers(&bench, &work, "make room");
+    let meanwhile = only_the_history_suffers(&bench, &work, "make room");
     fs::remove_file(folder.path().join("ballast")).unwrap();
-    and_then_all_is_there(&bench, &file);
+    and_then_all_is_there(&bench, &file, meanwhile);
     drop((work, bench, disk));
 }
 
@@ -202,8 +211,8 @@ fn a_read_only_disk() {
     let (bench, work) = watched(&file);
     bench.monitor.flush().unwrap();
     point_to(&bad);
-    only_the_history_suffers(&bench, &work, "may this user write");
+    let meanwhile = only_the_history_suffers(&bench, &work, "may this user write");
     point_to(&good);
-    and_then_all_is_there(&bench, &file);
+    and_then_all_is_there(&bench, &file, meanwhile);
     drop((work, bench, disk));
 }
