@@ -36,7 +36,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
         let limiter = builder.hold(Duration::from_secs(5)).build()?;
         Ok::<_, Box<dyn Error>>(Registry::global().register(limiter)?)
     };
-    let files = limiter(Limiter::builder("files on their way").ceiling(24).max(64).up(8).down(8))?;
+    let files =
+        limiter(Limiter::builder("files on their way").ceiling(24).min(4).max(64).up(8).down(8))?;
     let read = limiter(Limiter::builder("blocks read").ceiling(4).max(16).up(2).down(1))?;
     let hash = limiter(Limiter::builder("blocks hashed").ceiling(2).max(8).up(1).down(1))?;
 

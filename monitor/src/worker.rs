@@ -20,8 +20,8 @@ struct Signal {
 }
 
 impl Worker {
-    /// Calls `work` every `interval`, for the first time after one. Calls that came too late are left out, not
-    /// made up for. A panic in `work` is logged and ends that call only.
+    /// Calls `work` every `interval`, for the first time after one. Calls that came too late are
+    /// left out, not made up for. A panic in `work` is logged and ends that call only.
     pub(crate) fn every(
         name: &'static str,
         interval: Duration,

@@ -1,157 +1,18 @@
-//! The page in a real browser: headless Chromium, driven through chromedriver by the WebDriver
-//! protocol.
+//! The page in a real browser.
 #![cfg(all(feature = "dashboard", feature = "history"))]
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
+#[path = "support/webdriver.rs"]
+mod webdriver;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use grmgr::{Limiter, Registry};
 use grmgr_monitor::{Builder, Monitor};
-use serde_json::{Value, json};
 
-/// A browser of its own, with a fresh profile. Dropping it ends it.
-struct Browser {
-    driver: Child,
-    base: String,
-    session: String,
-    _profile: tempfile::TempDir,
-}
-
-impl Browser {
-    fn start() -> Self {
-        let mut driver = Command::new("chromedriver")
-            .arg("--port=0")
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("chromedriver: install chromium and chromium-driver, or run .ci/monitor");
-        let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines();
-        let port = lines.find_map(|line| {
-            let line = line.unwrap();
-            let (_, port) = line.split_once("started successfully on port ")?;
-            port.trim_end_matches('.').parse::<u16>().ok()
-        });
-        // Whatever it still has to say must find a reader.
-        thread::spawn(move || lines.for_each(drop));
-        let base = format!("http://127.0.0.1:{}", port.expect("a port"));
-        let profile = tempfile::tempdir().unwrap();
-        let arguments = [
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--disable-quic",
-            "--no-first-run",
-            "--disable-background-networking",
-            "--disable-component-update",
-            "--disable-sync",
-            "--disable-dev-shm-usage",
-            "--window-size=1280,900",
-            &format!("--user-data-dir={}", profile.path().display()),
-        ];
-        let capabilities = json!({ "capabilities": { "alwaysMatch": {
-            "browserName": "chrome",
-            "goog:chromeOptions": { "args": arguments },
-            "goog:loggingPrefs": { "browser": "WARNING" },
-        } } });
-        let mut browser = Self { driver, base, session: String::new(), _profile: profile };
-        let session = browser.call("POST", "", &capabilities);
-        browser.session = format!("/{}", session["sessionId"].as_str().expect("a session"));
-        browser
-    }
-
-    fn call(&self, method: &str, path: &str, body: &Value) -> Value {
-        let url = format!("{}/session{}{path}", self.base, self.session);
-        let agent = ureq::Agent::config_builder().http_status_as_error(false).build().new_agent();
-        let answer = match method {
-            "POST" => agent.post(url).send_json(body),
-            "GET" => agent.get(url).call(),
-            _ => agent.delete(url).call(),
-        };
-        let mut answer: Value = answer.unwrap().body_mut().read_json().unwrap();
-        let value = answer["value"].take();
-        assert!(value.get("error").is_none(), "{value}");
-        value
-    }
-
-    fn open(&self, url: &str) {
-        self.call("POST", "/url", &json!({ "url": url }));
-    }
-
-    fn run(&self, script: &str) -> Value {
-        self.call("POST", "/execute/sync", &json!({ "script": script, "args": [] }))
-    }
-
-    /// Clicks as a user does: the browser finds the element, scrolls there and presses.
-    fn click(&self, css: &str) {
-        let id = self.find(css);
-        self.call("POST", &format!("/element/{id}/click"), &json!({}));
-    }
-
-    fn type_into(&self, css: &str, text: &str) {
-        let id = self.find(css);
-        self.call("POST", &format!("/element/{id}/value"), &json!({ "text": text }));
-    }
-
-    /// Presses keys wherever the focus is.
-    fn press(&self, key: &str) {
-        let actions = json!({ "actions": [{ "type": "key", "id": "keys", "actions": [
-            { "type": "keyDown", "value": key }, { "type": "keyUp", "value": key },
-        ] }] });
-        self.call("POST", "/actions", &actions);
-    }
-
-    fn find(&self, css: &str) -> String {
-        self.eventually(css, || {
-            self.run(&format!("return document.querySelector({css:?}) !== null")) == true
-        });
-        let element = json!({ "using": "css selector", "value": css });
-        let element = self.call("POST", "/element", &element);
-        element.as_object().unwrap().values().next().unwrap().as_str().unwrap().to_owned()
-    }
-
-    fn text(&self, css: &str) -> String {
-        let text = self.run(&format!("return document.querySelector({css:?})?.textContent ?? ''"));
-        text.as_str().unwrap().to_owned()
-    }
-
-    fn eventually(&self, what: &str, mut holds: impl FnMut() -> bool) {
-        let start = Instant::now();
-        while !holds() {
-            if start.elapsed() > Duration::from_secs(60) {
-                panic!("never: {what}; the page: {}", self.run("return document.body.innerText"));
-            }
-            thread::yield_now();
-        }
-    }
-
-    fn size(&self, width: u32, height: u32, scheme: &str) {
-        let metrics = json!({ "cmd": "Emulation.setDeviceMetricsOverride", "params": {
-            "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500 } });
-        self.call("POST", "/goog/cdp/execute", &metrics);
-        let media = json!({ "cmd": "Emulation.setEmulatedMedia", "params": {
-            "features": [{ "name": "prefers-color-scheme", "value": scheme }] } });
-        self.call("POST", "/goog/cdp/execute", &media);
-    }
-
-    fn complaints(&self) -> Vec<String> {
-        let log = self.call("POST", "/se/log", &json!({ "type": "browser" }));
-        let entries = log.as_array().unwrap().iter();
-        entries.map(|entry| entry["message"].as_str().unwrap().to_owned()).collect()
-    }
-}
-
-impl Drop for Browser {
-    fn drop(&mut self) {
-        // The driver ends the browser with the session; also after a test that failed.
-        let session = format!("{}/session{}", self.base, self.session);
-        let _ = ureq::delete(session).call();
-        let _ = self.driver.kill();
-        let _ = self.driver.wait();
-    }
-}
+use webdriver::Browser;
 
 /// A program at work: threads that take a permit and hold it for a moment.
 struct Program {
@@ -240,6 +101,10 @@ fn the_page_shows_a_running_program_and_its_buttons_turn_it() {
     browser.click("[data-do=pause]");
     browser.eventually("it is paused", || program.limiter.is_paused());
     browser.eventually("that is shown", || browser.text(".badges") == "paused");
+    browser.eventually("also in the chart", || {
+        browser.run("return document.querySelector('.chart .paused').getAttribute('d').length > 0")
+            == true
+    });
     browser.eventually("resume is offered", || browser.text("[data-do=pause]") == "Resume");
     browser.click("[data-do=pause]");
     browser.eventually("it is resumed", || !program.limiter.is_paused());
@@ -276,6 +141,8 @@ fn the_page_works_by_keyboard() {
     });
     browser.press("j");
     browser.press("j");
+    let ring = browser.run("return getComputedStyle(document.activeElement).outlineStyle");
+    assert_eq!(ring, "solid", "it shows where the keys go");
     assert_eq!(browser.run("return document.activeElement.getAttribute('aria-label')"), "other");
     browser.press("d");
     browser.eventually("d is down", || other.ceiling() == 3);
@@ -378,15 +245,61 @@ fn the_page_fits_a_phone_in_the_dark_and_a_desk_in_the_light() {
                  return box.left >= around.left && box.right <= around.right && box.height >= 34; }))",
         );
         assert_eq!(inside, true, "controls at {width}");
-        // Text against its card, by the contrast that WCAG asks for.
+        // Text against what is behind it, by the contrast that WCAG asks for.
         let contrast = browser.run(
             "const lum = c => { const [r, g, b] = c.match(/[\\d.]+/g).map(Number).map(v => { v /= 255; \
                return v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4; }); return .2126 * r + .7152 * g + .0722 * b; }; \
-             const card = lum(getComputedStyle(document.querySelector('article')).backgroundColor); \
-             return Math.min(...[...document.querySelectorAll('article h2, article dt, article dd, article .sub, article .big b, article .big span, article .last span')] \
-               .map(node => { const text = lum(getComputedStyle(node).color); \
-                 return (Math.max(text, card) + .05) / (Math.min(text, card) + .05); }));",
+             const behind = node => { const color = getComputedStyle(node).backgroundColor; \
+               return /, 0\\)$/.test(color) ? behind(node.parentElement) : color; }; \
+             const texts = [...document.querySelectorAll('h1, h2, dt, dd, .big b, .big > span, .last span, .chip, .badge, .legend span, footer p, kbd, select, button:enabled')]; \
+             return Math.min(...texts.filter(node => node.offsetParent && node.textContent.trim()).map(node => { \
+               const text = lum(getComputedStyle(node).color), back = lum(behind(node)); \
+               return (Math.max(text, back) + .05) / (Math.min(text, back) + .05); }));",
         );
         assert!(contrast.as_f64().unwrap() >= 4.5, "{contrast} at {width} {scheme}");
     }
+}
+
+#[test]
+#[ignore = "needs chromium and chromedriver: .ci/monitor installs them and runs this"]
+fn none_are_told_of_and_of_many_the_fullest_can_come_first() {
+    let registry = Arc::new(Registry::new());
+    let monitor = Monitor::builder(registry.clone())
+        .sample_every(Duration::from_millis(100))
+        .dashboard("127.0.0.1:0")
+        .start()
+        .unwrap();
+    let browser = Browser::start();
+    browser.open(&url(&monitor));
+    browser.eventually("it says that there is none", || {
+        browser.text("#empty").contains("No limiter is registered yet")
+    });
+    assert_eq!(browser.run("return document.querySelector('#all-down').disabled"), true);
+
+    let limiter = |i| registry.register(Limiter::new(format!("limiter {i:03}"), 10)).unwrap();
+    let limiters: Vec<_> = (0..300).map(limiter).collect();
+    browser.eventually("they are there", || browser.text("#count") == "300");
+    browser.eventually("the first of them", || browser.text("#empty").starts_with("100 more"));
+    assert_eq!(browser.run("return document.querySelectorAll('article').length"), 200);
+    assert_eq!(browser.text("article h2"), "limiter 000");
+
+    let _nine = limiters[250].try_acquire_many(9).unwrap();
+    browser.run(
+        "const order = document.querySelector('#order'); order.value = 'full'; order.onchange()",
+    );
+    browser.eventually("the fullest is first", || browser.text("article h2") == "limiter 250");
+    // What has the keyboard stays where it is, though another one is fuller now.
+    browser.press("j");
+    let _ten = limiters[100].try_acquire_many(10).unwrap();
+    browser.eventually("it is seen", || {
+        browser.run(
+            "return [...document.querySelectorAll('article')].some(card => \
+               card.card.name === 'limiter 100' && card.card.limiter.in_flight === 10)",
+        ) == true
+    });
+    assert_eq!(browser.text("article h2"), "limiter 250");
+    assert_eq!(browser.run("return document.activeElement.card.name"), "limiter 250");
+    browser.run("document.activeElement.blur()");
+    browser.eventually("now it may move", || browser.text("article h2") == "limiter 100");
+    assert_eq!(browser.complaints(), Vec::<String>::new());
 }

@@ -73,18 +73,55 @@ fn a_press_is_in_the_database_with_its_cause() {
 
 #[test]
 fn a_new_limiter_shows_up_with_the_next_sample_whatever_its_name() {
-    let bench = start(|builder| builder);
+    // Samples are taken here, and by nothing else.
+    let bench = start(|builder| builder.sample_every(Duration::from_secs(10)));
     let name = "<script>alert(\"1\")</script>\n\\ \u{202e}&amp;";
     bench.registry.register(Limiter::new(name, 3)).unwrap();
-    eventually("the limiter is shown", || {
-        let frame = get(bench.address, "/api/limiters").json();
-        frame["limiters"].as_array().unwrap().iter().any(|limiter| limiter["name"] == name)
-    });
+    bench.monitor.flush().unwrap();
+    let frame = get(bench.address, "/api/limiters").json();
+    assert!(frame["limiters"].as_array().unwrap().iter().any(|limiter| limiter["name"] == name));
     let answer = press(bench.address, json!({ "limiter": name, "action": "down" }));
     assert_eq!(answer.json()["to"], 1);
     assert!(!get(bench.address, "/").body.contains("alert("));
     let found = get(bench.address, "/api/limiters?q=SCRIPT&limit=1").json();
     assert_eq!((&found["matching"], &found["total"]), (&json!(1), &json!(2)));
+}
+
+#[test]
+fn the_fullest_come_first_if_that_is_asked_for() {
+    let bench = start(|builder| builder.sample_every(Duration::from_secs(10)));
+    let half = bench.registry.register(Limiter::new("half", 4)).unwrap();
+    let full = bench.registry.register(Limiter::new("full", 4)).unwrap();
+    let _permits = (half.try_acquire_many(2).unwrap(), full.try_acquire_many(4).unwrap());
+    bench.monitor.flush().unwrap();
+    let names = |path| {
+        let frame = get(bench.address, path).json();
+        let limiters = frame["limiters"].as_array().unwrap().clone();
+        limiters.iter().map(|one| one["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(names("/api/limiters"), ["db", "full", "half"]);
+    assert_eq!(names("/api/limiters?order=full"), ["full", "half", "db"]);
+    assert_eq!(names("/api/limiters?order=full&limit=1"), ["full"]);
+    assert_eq!(get(bench.address, "/api/limiters?order=colour").status, 400);
+}
+
+#[test]
+fn a_pause_is_in_the_chart_and_in_the_samples() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("stats.db");
+    let bench = start(|builder| builder.history(&file).run_id("run"));
+    press(bench.address, json!({ "limiter": "db", "action": "pause" }));
+    bench.monitor.flush().unwrap();
+    press(bench.address, json!({ "limiter": "db", "action": "resume" }));
+    let db = rusqlite::Connection::open(&file).unwrap();
+    let paused = "SELECT count(*) FROM sample_list WHERE name = 'db' AND paused";
+    let paused: i64 = db.query_row(paused, [], |row| row.get(0)).unwrap();
+    assert!(paused > 0);
+    eventually("the end of it, too", || {
+        let chart = get(bench.address, "/api/history?limiter=db&minutes=5").json();
+        let points = chart["points"].as_array().unwrap().clone();
+        points.iter().any(|point| point[4] == true) && points.last().unwrap()[4] == false
+    });
 }
 
 #[test]
@@ -107,8 +144,19 @@ fn pages_of_other_sites_press_nothing() {
     {
         assert_eq!(post(address, "/api/adjust", headers, down).status, 415, "{headers}");
     }
-    let request = "GET / HTTP/1.1\r\nhost: evil.example\r\nconnection: close\r\n\r\n";
-    assert_eq!(raw(address, request).status, 421);
+    // A name that has been made to point here: neither to look nor to press.
+    let length = down.len();
+    for request in [
+        "GET / HTTP/1.1\r\nhost: evil.example\r\nconnection: close\r\n\r\n".into(),
+        format!(
+            "POST /api/adjust HTTP/1.1\r\nhost: evil.example\r\norigin: http://evil.example\r\n\
+             connection: close\r\n{JSON}content-length: {length}\r\n\r\n{down}"
+        ),
+    ] {
+        let answer = raw(address, &request);
+        assert_eq!(answer.status, 421);
+        assert!(answer.json()["error"].as_str().unwrap().contains("dashboard_host"));
+    }
     assert_eq!(limiter.ceiling(), 10);
     let own = format!("{JSON}origin: http://{address}\r\nsec-fetch-site: same-origin\r\n");
     assert_eq!(post(address, "/api/adjust", &own, down).status, 200);
@@ -193,6 +241,11 @@ fn a_dashboard_that_cannot_be_is_an_error_that_says_what_to_do() {
     let error = start(&|builder| builder.dashboard(&taken.1));
     assert!(matches!(error, StartError::Address { .. }));
     assert!(error.to_string().contains("another port"), "{error}");
+    // Nothing of the one that failed is left: its history and its run id are free.
+    let folder = tempfile::tempdir().unwrap();
+    let kept = |builder: Builder| builder.history(folder.path().join("stats.db")).run_id("run");
+    start(&|builder| kept(builder).dashboard(&taken.1));
+    kept(Monitor::builder(registry.clone())).start().unwrap().shutdown();
     for (address, advice) in [
         ("nonsense", "such as 127.0.0.1:9187"),
         ("127.0.0.1", "such as 127.0.0.1:9187"),

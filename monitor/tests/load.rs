@@ -105,6 +105,34 @@ fn a_thousand_idle_connections_are_turned_away_and_the_program_goes_on() {
 }
 
 #[test]
+fn event_streams_are_bounded_and_one_that_ends_makes_room() {
+    let bench = start(|builder| builder);
+    let first = |mut stream: TcpStream| {
+        let mut status = [0; 12];
+        stream.read_exact(&mut status).unwrap();
+        (String::from_utf8_lossy(&status[9..]).into_owned(), stream)
+    };
+    let mut open: Vec<_> = (0..64).map(|_| first(subscribe(bench.address))).collect();
+    assert!(open.iter().all(|(status, _)| status == "200"));
+    assert_eq!(first(subscribe(bench.address)).0, "503");
+    assert_eq!(get(bench.address, "/api/limiters").status, 200, "everything else goes on");
+    open.pop();
+    eventually("there is room again", || first(subscribe(bench.address)).0 == "200");
+}
+
+#[test]
+fn a_request_whose_body_never_comes_is_given_up() {
+    let bench = start(|builder| builder);
+    let address = bench.address;
+    let mut stream = connect(address);
+    write!(stream, "POST /api/adjust HTTP/1.1\r\nhost: {address}\r\n{JSON}").unwrap();
+    write!(stream, "content-length: 30\r\n\r\n").unwrap();
+    let mut status = [0; 12];
+    stream.read_exact(&mut status).unwrap();
+    assert_eq!(&status, b"HTTP/1.1 408");
+}
+
+#[test]
 fn of_ten_thousand_limiters_a_page_shows_some_and_metrics_have_all() {
     let bench = start(|builder| builder.sample_every(Duration::from_secs(10)));
     for i in 0..10_000 {

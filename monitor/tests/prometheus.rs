@@ -1,12 +1,16 @@
-//! `/metrics`, read by parsers of others, and the dashboard for Grafana.
+//! `/metrics`, read by a parser of others and by Prometheus itself, and what the dashboard for
+//! Grafana asks of it.
 #![cfg(all(feature = "dashboard", feature = "history"))]
 
 mod support;
 
+use std::fs;
 use std::io::Write;
+use std::net::{SocketAddr, TcpListener};
+use std::process::{Child, Command, Stdio};
 
-use grmgr::Limiter;
-use serde_json::{Value, json};
+use grmgr::{Adjust, Limiter};
+use serde_json::Value;
 
 use support::*;
 
@@ -62,60 +66,154 @@ fn metrics_are_what_a_prometheus_parser_reads() {
     }
 }
 
-#[test]
-#[ignore = "needs python3-prometheus-client: .ci/monitor installs it and runs this"]
-fn metrics_are_what_prometheus_own_parser_reads() {
-    let bench = start(|builder| builder);
-    let odd = "quote \" backslash \\ newline \n end";
-    bench.registry.register(Limiter::new(odd, 3)).unwrap();
-    let _ = bench.limiter.down();
-    bench.monitor.flush().unwrap();
-    let text = get(bench.address, "/metrics").body;
-    // It fails by itself on what is not the format; the rest is printed for comparison.
-    let script = "import sys, json\n\
-        from prometheus_client.parser import text_string_to_metric_families as parse\n\
-        families = list(parse(sys.stdin.read()))\n\
-        print(json.dumps({'types': {f.name: f.type for f in families},\n\
-            'samples': [[s.name, s.labels, s.value] for f in families for s in f.samples]}))";
-    let mut python = std::process::Command::new("/usr/bin/python3")
-        .args(["-c", script])
-        .stdin(std::process::Stdio::piped())
-        .stdout(std::process::Stdio::piped())
-        .spawn()
-        .expect("Debian's python3");
-    python.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
-    let output = python.wait_with_output().unwrap();
-    assert!(output.status.success(), "not in the format: {text}");
-    let read: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(read["types"]["limiter_ceiling"], "gauge");
-    assert_eq!(read["types"]["limiter_acquired"], "counter");
-    assert_eq!(read["types"]["limiter_wait_seconds"], "histogram");
-    let samples = read["samples"].as_array().unwrap();
-    let has = |sample: Value| assert!(samples.contains(&sample), "no {sample} in {text}");
-    has(json!(["limiter_ceiling", { "limiter": "db" }, 8.0]));
-    has(json!(["limiter_ceiling", { "limiter": odd }, 3.0]));
-    has(json!(["limiter_ceiling_changes_total",
-        { "limiter": "db", "direction": "down", "cause": "manual" }, 1.0]));
-    has(json!(["limiter_wait_seconds_bucket", { "limiter": "db", "le": "+Inf" }, 0.0]));
+/// A Prometheus of its own that scrapes one dashboard. Dropping it ends it.
+struct Prometheus {
+    server: Child,
+    address: SocketAddr,
+    _folder: tempfile::TempDir,
+}
+
+impl Prometheus {
+    fn start(target: SocketAddr) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let config = folder.path().join("prometheus.yml");
+        let scrape = "{ job_name: grmgr, scrape_interval: 200ms, scrape_timeout: 200ms";
+        let text = format!(
+            "scrape_configs: [{scrape}, static_configs: [{{ targets: ['{target}'] }}] }}]\n"
+        );
+        fs::write(&config, text).unwrap();
+        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let server = Command::new("prometheus")
+            .arg(format!("--config.file={}", config.display()))
+            .arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()))
+            .arg(format!("--web.listen-address={address}"))
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("Debian's prometheus: .ci/monitor installs it");
+        Self { server, address, _folder: folder }
+    }
+
+    /// The data of an answer; none while it is not up yet.
+    fn ask(&self, path: &str, parameter: (&str, &str)) -> Option<Value> {
+        let agent = ureq::Agent::config_builder().http_status_as_error(false).build().new_agent();
+        let url = format!("http://{}/api/v1/{path}", self.address);
+        let answer = agent.get(url).query(parameter.0, parameter.1).call();
+        let mut answer = answer.ok().filter(|answer| answer.status() != 503)?;
+        let mut answer: Value = answer.body_mut().read_json().unwrap();
+        assert_eq!(answer["status"], "success", "{answer} to {parameter:?}");
+        Some(answer["data"].take())
+    }
+
+    fn query(&self, expression: &str) -> Vec<Value> {
+        let data = self.ask("query", ("query", expression));
+        data.map_or(Vec::new(), |data| data["result"].as_array().unwrap().clone())
+    }
+}
+
+impl Drop for Prometheus {
+    fn drop(&mut self) {
+        let _ = self.server.kill();
+        let _ = self.server.wait();
+    }
+}
+
+/// What Grafana puts in for its variables when all is chosen.
+fn filled_in(expression: &str) -> String {
+    let mut text = expression.to_owned();
+    for (variable, value) in
+        [("$__rate_interval", "10s"), ("$limiter", ".*"), ("$job", ".*"), ("$instance", ".*")]
+    {
+        text = text.replace(variable, value);
+    }
+    assert!(!text.contains('$'), "a variable that nobody fills in: {text}");
+    text
 }
 
 #[test]
-fn the_grafana_dashboard_asks_for_what_there_is() {
+#[ignore = "needs prometheus: .ci/monitor installs it and runs this"]
+fn prometheus_reads_it_and_answers_all_that_the_grafana_dashboard_asks() {
     let bench = start(|builder| builder);
-    let served = get(bench.address, "/metrics").body;
-    let text = include_str!("../grafana/limiters.json");
-    let dashboard: Value = serde_json::from_str(text).unwrap();
+    let odd = "quote \" backslash \\ newline \n end";
+    bench.registry.register(Limiter::new(odd, 3)).unwrap();
+    let busy = Limiter::builder("busy").ceiling(2).max(4).hold(std::time::Duration::ZERO);
+    let busy = bench.registry.register(busy.build().unwrap()).unwrap();
+    // Something of everything: permits, waits, refusals, moves of the ceiling.
+    let work = || {
+        let permits = busy.try_acquire_many(busy.ceiling()).unwrap();
+        assert!(busy.try_acquire().is_err());
+        let waited = busy.snapshot().stats.waited;
+        std::thread::scope(|scope| {
+            scope.spawn(|| drop(busy.acquire_blocking().unwrap()));
+            eventually("it waits", || busy.snapshot().stats.waited > waited);
+            drop(permits);
+        });
+        let _ = busy.adjust(Adjust::To(5 - busy.ceiling().clamp(2, 3)), "test");
+    };
+    let prometheus = Prometheus::start(bench.address);
+    let answered = |what: &str, expression: &str, of: &str| {
+        eventually(what, || {
+            work();
+            let result = prometheus.query(expression);
+            result.iter().any(|series| series["metric"]["limiter"] == of)
+        });
+    };
+    answered("it is scraped", "limiter_ceiling", "busy");
+    assert_eq!(prometheus.query("up")[0]["value"][1], "1");
+    let ceiling = prometheus.query("limiter_ceiling == 3");
+    assert!(ceiling.iter().any(|series| series["metric"]["limiter"] == odd), "{ceiling:?}");
+    let metadata = prometheus.ask("metadata", ("limit", "100")).unwrap();
+    for (family, kind) in [
+        ("limiter_in_flight", "gauge"),
+        ("limiter_ceiling", "gauge"),
+        ("limiter_ceiling_min", "gauge"),
+        ("limiter_ceiling_max", "gauge"),
+        ("limiter_waiting", "gauge"),
+        ("limiter_acquired_total", "counter"),
+        ("limiter_waited_total", "counter"),
+        ("limiter_refused_total", "counter"),
+        ("limiter_ceiling_changes_total", "counter"),
+        ("limiter_wait_seconds", "histogram"),
+    ] {
+        assert_eq!(metadata[family][0]["type"], kind, "{family}");
+    }
+
+    let dashboard: Value = serde_json::from_str(include_str!("../grafana/limiters.json")).unwrap();
     let panels = dashboard["panels"].as_array().unwrap();
     let targets = panels.iter().flat_map(|panel| panel["targets"].as_array().unwrap());
-    let expressions: Vec<_> = targets.map(|target| target["expr"].as_str().unwrap()).collect();
-    assert!(expressions.len() >= 9);
-    for expression in expressions {
-        let words = expression.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
-        for metric in words.filter(|word| word.starts_with("limiter_")) {
-            let family = metric.strip_suffix("_bucket").unwrap_or(metric);
-            assert!(served.contains(&format!("# TYPE {family} ")), "{metric} in {expression}");
-        }
-        assert_eq!(expression.matches('(').count(), expression.matches(')').count());
-        assert_eq!(expression.matches('{').count(), expression.matches('}').count());
+    let mut asked = 0;
+    for target in targets {
+        let expression = filled_in(target["expr"].as_str().unwrap());
+        answered(&expression, &expression, "busy");
+        asked += 1;
     }
+    assert!(asked >= 9);
+    // The variables: `label_values(SELECTOR, LABEL)` is Grafana's; the selector is Prometheus's.
+    for variable in dashboard["templating"]["list"].as_array().unwrap() {
+        let Some(query) = variable["query"]["query"].as_str() else { continue };
+        let inner = query.strip_prefix("label_values(").and_then(|query| query.strip_suffix(')'));
+        let (selector, label) = inner.and_then(|inner| inner.rsplit_once(", ")).unwrap();
+        let series = prometheus.ask("series", ("match[]", &filled_in(selector))).unwrap();
+        assert!(series.as_array().unwrap().iter().all(|one| one[label].is_string()), "{query}");
+        assert!(!series.as_array().unwrap().is_empty(), "{query}");
+    }
+}
+
+#[test]
+#[ignore = "needs promtool: .ci/monitor installs it and runs this"]
+fn promtool_has_nothing_to_complain_of() {
+    let bench = start(|builder| builder);
+    let _ = bench.limiter.down();
+    bench.monitor.flush().unwrap();
+    let mut promtool = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("Debian's prometheus: .ci/monitor installs it");
+    let text = get(bench.address, "/metrics").body;
+    promtool.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    let output = promtool.wait_with_output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success() && told.is_empty(), "{told}");
 }

@@ -20,6 +20,7 @@ fn record(file: &Path, run_id: &str) {
     let _permits = db.try_acquire_many(4).unwrap();
     let _ = db.adjust(Adjust::Down, "night");
     let _ = db.adjust(Adjust::Down, "night");
+    db.pause();
     monitor.flush().unwrap();
     next_millisecond();
 }
@@ -58,7 +59,7 @@ fn a_table_of_each_run_and_a_chart() {
     let cells: Vec<_> = line.split_whitespace().collect();
     assert_eq!(cells[..4], ["db", "3", "1.3", "4"], "{text}");
     assert_eq!(cells[5..7], ["6–10", "6"], "{text}");
-    assert!(line.ends_with("2 night"), "{text}");
+    assert!(line.ends_with("2 night, paused 67 %"), "{text}");
     assert!(!text.contains('\u{1b}'), "no control character reaches the terminal");
     let svg = fs::read_to_string(folder.path().join("stats.svg")).unwrap();
     assert!(svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>"));

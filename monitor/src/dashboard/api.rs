@@ -18,7 +18,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::guard::Refusal;
-use super::view::{Filter, Frame, Outcome, Pressed};
+use super::view::{Filter, Frame, Order, Outcome, Pressed};
 use super::{App, exposition, page};
 use crate::worker::lock;
 
@@ -99,12 +99,13 @@ struct Wanted {
     /// Part of the names.
     q: String,
     limit: Option<usize>,
+    order: Order,
 }
 
 impl Wanted {
     fn filter(self) -> Filter {
         let limit = self.limit.unwrap_or(SHOWN).min(SHOWN_AT_MOST);
-        Filter { part: self.q.to_lowercase(), limit }
+        Filter { part: self.q.to_lowercase(), limit, order: self.order }
     }
 }
 

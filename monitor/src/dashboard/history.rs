@@ -41,8 +41,8 @@ fn fifteen() -> u32 {
 pub(crate) struct Chart {
     /// `database` or `memory`.
     source: &'static str,
-    /// Time, in flight, ceiling, waiting.
-    points: Vec<(i64, f64, f64, f64)>,
+    /// Time, in flight, ceiling, waiting, paused.
+    points: Vec<(i64, f64, f64, f64, bool)>,
     changes: Vec<ChangeView>,
     /// Why the database could not be asked.
     error: Option<String>,
@@ -91,7 +91,7 @@ impl App {
             now.unix_ms - ago.as_millis() as i64
         };
         let points = tracked.windows.recent(buckets).map(|(age, [in_flight, ceiling, waiting])| {
-            (at_ms(age), in_flight.into(), ceiling.into(), waiting.into())
+            (at_ms(age), in_flight.into(), ceiling.into(), waiting.into(), false)
         });
         let points = points.collect();
         Some(Chart { source: "memory", points, changes: Vec::new(), error: None })
@@ -99,7 +99,7 @@ impl App {
 
     #[cfg(feature = "history")]
     fn database_chart(&self, wanted: &Wanted) -> Result<Option<Chart>, String> {
-        use crate::history::read::{ChangeRow, Reader};
+        use crate::history::read::{ChangeRow, Point, Reader};
         use crate::moment::unix_ms;
         const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
         const CHANGES: usize = 500;
@@ -122,7 +122,7 @@ impl App {
         let Some((points, changes)) = read.map_err(|error| error.to_string())? else {
             return Ok(None);
         };
-        let point = |p: crate::history::read::Point| (p.unix_ms, p.in_flight, p.ceiling, p.waiting);
+        let point = |p: Point| (p.unix_ms, p.in_flight, p.ceiling, p.waiting, p.paused);
         let change = |row: ChangeRow| ChangeView {
             at_ms: row.unix_ms,
             from: row.from.unsigned_abs(),
@@ -133,7 +133,9 @@ impl App {
         let last = points.last().map_or(from, |(at, ..)| *at);
         let waiting = waiting.iter().filter(|row| row.unix_ms > last);
         points.extend(waiting.map(|row| {
-            (row.unix_ms, row.in_flight.into(), row.ceiling.into(), row.waiting.into())
+            let [in_flight, ceiling, waiting] =
+                [row.in_flight, row.ceiling, row.waiting].map(f64::from);
+            (row.unix_ms, in_flight, ceiling, waiting, row.paused)
         }));
         Ok(Some(Chart {
             source: "database",

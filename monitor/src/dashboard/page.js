@@ -11,7 +11,7 @@ const now = () => Date.now() + ahead;
 // ---- numbers and words
 const number = new Intl.NumberFormat('en', { maximumFractionDigits: 1 });
 const short = new Intl.NumberFormat('en', { notation: 'compact', maximumFractionDigits: 1 });
-const big = n => n >= 10000 ? short.format(n) : number.format(n);
+const big = n => n >= 10000 ? short.format(n) : number.format(n >= 100 ? Math.round(n) : n);
 function duration(ms) {
   if (ms === null || ms === undefined) return '–';
   if (ms < 1) return `${Math.max(1, Math.round(ms * 1000))} µs`;
@@ -22,11 +22,12 @@ function duration(ms) {
 }
 const clock = ms => new Date(ms).toLocaleTimeString([], { hour12: false });
 const seconds = ms => `${Math.ceil(ms / 1000)} s`;
+const ago = ms => `${ms < 60000 ? `${Math.max(0, Math.round(ms / 1000))} s` : duration(ms)} ago`;
 
 // ---- the stream of frames
 function connect() {
   if (source) source.close();
-  const q = new URLSearchParams({ q: $('filter').value.trim() });
+  const q = new URLSearchParams({ q: $('filter').value.trim(), order: $('order').value });
   source = new EventSource(`/api/events?${q}`);
   source.addEventListener('frame', event => {
     retry = 1000;
@@ -60,13 +61,16 @@ function show(frame) {
   showHistory(frame.history);
   showPressure(frame.pressure);
   const seen = new Set();
+  // Nothing moves away from under a pointer or the keyboard.
+  const stay = $('order').value !== 'name' && $('cards').matches(':hover, :focus-within');
   let before = null;
   for (const limiter of frame.limiters) {
     seen.add(limiter.name);
     let card = cards.get(limiter.name);
     if (!card) cards.set(limiter.name, card = new Card(limiter.name));
     const place = before ? before.nextSibling : $('cards').firstChild;
-    if (card.node !== place) $('cards').insertBefore(card.node, place);
+    if (stay && !card.node.parentNode) $('cards').append(card.node);
+    else if (!stay && card.node !== place) $('cards').insertBefore(card.node, place);
     before = card.node;
     card.update(limiter, frame.at_ms);
   }
@@ -76,7 +80,9 @@ function show(frame) {
   $('empty').textContent = rest > 0 ? `${rest} more: filter by name to see them.`
     : frame.total ? 'No limiter has that in its name.'
     : 'No limiter is registered yet. It is shown here as soon as one is.';
-  document.title = `${frame.total} limiter${frame.total === 1 ? '' : 's'}`;
+  for (const button of [$('all-down'), $('all-up')]) button.disabled = frame.total === 0;
+  $('count').textContent = big(frame.total);
+  document.title = `${frame.total} limiter${frame.total === 1 ? '' : 's'} · ${location.host}`;
 }
 function showHistory(history) {
   const chip = $('history');
@@ -92,10 +98,11 @@ function showPressure(pressure) {
   if (!pressure) return;
   const kind = { overload: 'bad', clear: 'good', between: '', unknown: 'warn' }[pressure.verdict];
   chip.className = `chip ${kind}`;
-  const words = { overload: 'CPU overloaded', clear: 'CPU clear', between: 'CPU', unknown: 'CPU unknown' };
+  const words = { overload: 'CPU overloaded, pressure', clear: 'CPU clear, pressure', between: 'CPU pressure', unknown: 'CPU pressure unknown' };
   chip.textContent = words[pressure.verdict]
     + (pressure.avg10 === null ? '' : ` ${Math.round(pressure.avg10)} %`)
-    + (pressure.lowered ? `, ${pressure.lowered} lowered` : '') + (pressure.dry_run ? ' (dry run)' : '');
+    + (pressure.lowered ? `, ${pressure.lowered} ${pressure.dry_run ? 'would be ' : ''}lowered` : '')
+    + (pressure.dry_run ? ' (dry run)' : '');
   chip.title = pressure.error || `waits for a CPU: ${pressure.avg10} % over 10 s, ${pressure.avg60} % over 60 s (${pressure.source})`;
 }
 
@@ -139,7 +146,7 @@ class Card {
     this.points = [];
     this.changes = [];
     this.node = $('card').content.firstElementChild.cloneNode(true);
-    this.node.querySelector('h2').textContent = name;
+    this.node.querySelector('h2').textContent = name.trim() ? name : name ? '(blank name)' : '(no name)';
     this.node.setAttribute('aria-label', name);
     this.node.card = this;
     this.value = {};
@@ -173,7 +180,7 @@ class Card {
   update(limiter, at) {
     this.limiter = limiter;
     this.at = Date.now();
-    this.points.push([at, limiter.in_flight, limiter.ceiling, limiter.waiting]);
+    this.points.push([at, limiter.in_flight, limiter.ceiling, limiter.waiting, limiter.paused]);
     const change = limiter.last_change;
     if (change && change.at_ms > (this.changes.at(-1)?.at_ms ?? 0)) this.changes.push(change);
     this.trim(at);
@@ -193,7 +200,7 @@ class Card {
     };
     text('in_flight', big(l.in_flight));
     text('ceiling', big(l.ceiling));
-    text('bounds', `between ${big(l.min)} and ${big(l.max)}`);
+    text('bounds', `${big(l.min)} to ${big(l.max)}`);
     text('waiting', big(l.waiting));
     text('p50', duration(l.wait_p50_ms));
     text('p99', duration(l.wait_p99_ms));
@@ -238,7 +245,7 @@ class Card {
     const hold = hold_ms - (Date.now() - this.at);
     this.value.hold.textContent = hold > 0 ? `held ${seconds(hold)}` : '';
     this.value.last.textContent = change
-      ? `${change.from} → ${change.to} by ${change.cause || 'nobody'}, ${duration(Math.max(0, now() - change.at_ms))} ago`
+      ? `${change.from} → ${change.to} by ${change.cause || 'nobody'}, ${ago(now() - change.at_ms)}`
       : 'no change yet';
   }
   pressed(outcome) {
@@ -282,7 +289,7 @@ class Card {
     const x = at => ((at - begin) / span * W).toFixed(1), y = n => (H - n / top * (H - 4)).toFixed(1);
     // Where nothing was sampled for long, the line is broken.
     const gap = Math.max(span / 40, 45000);
-    let flight = '', area = '', ceiling = '', waiting = '', start = null, before = null;
+    let flight = '', area = '', ceiling = '', waiting = '', paused = '', start = null, before = null;
     const most = Math.max(top, 1);
     for (const p of this.points) {
       const broken = !before || p[0] - before[0] > gap;
@@ -292,13 +299,14 @@ class Card {
       if (!broken) area += `L${x(p[0])} ${y(p[1])}`;
       ceiling += broken ? `M${x(p[0])} ${y(p[2])}` : `H${x(p[0])}V${y(p[2])}`;
       waiting += `${broken ? 'M' : 'L'}${x(p[0])} ${y(Math.min(p[3], most))}`;
+      if (p[4] && !broken) paused += `M${x(before[0])} 0H${x(p[0])}V${H}H${x(before[0])}Z`;
       before = p;
     }
     area += `V${H}H${x(start)}Z`;
     const change = this.changes.filter(c => c.at_ms >= begin).map(c => `M${x(c.at_ms)} 0V${H}`).join('');
     svg.setAttribute('viewBox', `0 0 ${W} ${H}`);
     const waits = this.points.some(p => p[3] > 0);
-    this.path('change', change); this.path('area', area); this.path('waiting', waits ? waiting : '');
+    this.path('paused', paused); this.path('change', change); this.path('area', area); this.path('waiting', waits ? waiting : '');
     this.path('flight', flight); this.path('ceiling', ceiling);
     this.path('hair', this.hair ? `M${x(this.hair)} 0V${H}` : '');
     this.node.querySelector('.read').hidden = !this.hair;
@@ -326,6 +334,7 @@ class Card {
     this.hair = point[0];
     let words = `${clock(point[0])}  ${number.format(point[1])} / ${number.format(point[2])}, ${number.format(point[3])} waiting`;
     const change = this.changes.length ? near(this.changes) : null;
+    if (point[4]) words += ', paused';
     if (change && Math.abs(change.at_ms - at) < this.scale.span / 60) words += ` · ${change.from} → ${change.to} ${change.cause}`;
     this.node.querySelector('.read').textContent = words;
     this.draw();
@@ -348,6 +357,7 @@ $('token-form').onsubmit = event => event.preventDefault();
 $('token').value = sessionStorage.getItem('token') || '';
 $('token').oninput = () => sessionStorage.setItem('token', $('token').value);
 $('range').onchange = () => { for (const card of cards.values()) { card.points = card.points.slice(-1); card.loaded = false; if (visible.has(card)) card.load(); } };
+$('order').onchange = connect;
 let typing;
 $('filter').oninput = () => { clearTimeout(typing); typing = setTimeout(connect, 250); };
 addEventListener('resize', () => { for (const card of visible) card.draw(); });

@@ -22,6 +22,9 @@ use super::{App, api};
 pub(crate) struct Limits {
     connections: Arc<Limiter>,
     pub(crate) streams: Arc<Limiter>,
+    /// A connection on which nothing moves for so long is closed. An event stream moves at every
+    /// sample, unless its client does not read.
+    stalled_after: Duration,
 }
 
 impl Default for Limits {
@@ -29,36 +32,42 @@ impl Default for Limits {
         Self {
             connections: Arc::new(Limiter::new("connections", 256)),
             streams: Arc::new(Limiter::new("event streams", 64)),
+            stalled_after: Duration::from_secs(60),
         }
     }
 }
 
 /// A request's head has to be there by then, and the next one's after the last answer.
 const HEAD_WITHIN: Duration = Duration::from_secs(10);
-/// A connection on which nothing moves for so long is closed. An event stream moves at every
-/// sample, unless its client does not read.
-const STALLED_AFTER: Duration = Duration::from_secs(60);
 
 /// Serves until `stop` is dropped. Connections that are open then are closed.
 pub(crate) async fn serve(listener: TcpListener, app: Arc<App>, mut stop: oneshot::Receiver<()>) {
     let router = api::router(app.clone());
+    let mut told = false;
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             _ = &mut stop => return,
         };
         let stream = match accepted {
-            Ok((stream, _)) => stream,
+            Ok((stream, _)) => {
+                told = false;
+                stream
+            }
             Err(error) => {
-                // Out of file descriptors, most likely: those are the program's, too.
-                tracing::warn!(%error, "dashboard: cannot accept a connection");
+                // Out of file descriptors, most likely: those are the program's, too. Said once,
+                // until it can again.
+                if !std::mem::replace(&mut told, true) {
+                    tracing::warn!(%error, "dashboard: cannot accept connections");
+                }
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;
             }
         };
         match app.limits.connections.try_acquire_owned() {
             Ok(permit) => {
-                tokio::spawn(connection(stream, router.clone(), permit));
+                let stalled_after = app.limits.stalled_after;
+                tokio::spawn(connection(stream, router.clone(), stalled_after, permit));
             }
             Err(_) => {
                 tokio::spawn(turn_away(stream));
@@ -67,7 +76,12 @@ pub(crate) async fn serve(listener: TcpListener, app: Arc<App>, mut stop: onesho
     }
 }
 
-async fn connection(stream: TcpStream, router: axum::Router, _permit: OwnedPermit) {
+async fn connection(
+    stream: TcpStream,
+    router: axum::Router,
+    stalled_after: Duration,
+    _permit: OwnedPermit,
+) {
     let moved = Arc::new(AtomicU64::new(0));
     let io = TokioIo::new(Watched { stream, moved: moved.clone() });
     let served = http1::Builder::new()
@@ -80,14 +94,14 @@ async fn connection(stream: TcpStream, router: axum::Router, _permit: OwnedPermi
         result = served => if let Err(error) = result {
             tracing::debug!(%error, "dashboard: connection ended");
         },
-        () = stalled(&moved) => tracing::debug!("dashboard: connection stalled"),
+        () = stalled(&moved, stalled_after) => tracing::debug!("dashboard: connection stalled"),
     }
 }
 
-async fn stalled(moved: &AtomicU64) {
+async fn stalled(moved: &AtomicU64, after: Duration) {
     let mut last = moved.load(Relaxed);
     loop {
-        tokio::time::sleep(STALLED_AFTER).await;
+        tokio::time::sleep(after).await;
         match moved.load(Relaxed) {
             same if same == last => return,
             now => last = now,
@@ -165,9 +179,63 @@ mod tests {
             }
         });
         let start = tokio::time::Instant::now();
-        stalled(&moved).await;
+        const AFTER: Duration = Duration::from_secs(60);
+        stalled(&moved, AFTER).await;
         let held = start.elapsed();
         assert!(held > Duration::from_secs(200), "{held:?}: given up while something moved");
-        assert!(held <= Duration::from_secs(200) + STALLED_AFTER * 2, "{held:?}");
+        assert!(held <= Duration::from_secs(200) + AFTER * 2, "{held:?}");
+    }
+
+    /// Real sockets: what a client does not read fills them, and then its connection and its place
+    /// among the streams are free again.
+    #[test]
+    fn a_client_that_never_reads_is_given_up_and_one_that_reads_is_not() {
+        use crate::dashboard::guard::Guard;
+        use crate::engine::Engine;
+        use crate::moment::Moment;
+        use crate::sampler::Sampler;
+        use std::io::{Read, Write};
+        use std::time::Instant;
+
+        let registry = Arc::new(grmgr::Registry::new());
+        for i in 0..200 {
+            registry.register(Limiter::new(format!("limiter {i}"), 5)).unwrap();
+        }
+        let sampler = Sampler::new(registry.clone().into());
+        let engine = Arc::new(Engine::new(sampler, Duration::from_secs(10)));
+        let limits = Limits { stalled_after: Duration::from_secs(2), ..Limits::default() };
+        let guard = Guard::new(None, Vec::new());
+        let app = App { engine: engine.clone(), source: registry.into(), guard, limits };
+        let app = Arc::new(app);
+        let (stop, stopped) = oneshot::channel();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let served = app.clone();
+        let server = std::thread::spawn(move || {
+            let mut runtime = tokio::runtime::Builder::new_current_thread();
+            runtime.enable_all().build().unwrap().block_on(async {
+                serve(TcpListener::from_std(listener).unwrap(), served, stopped).await;
+            });
+        });
+        let subscribe = || {
+            let mut stream = std::net::TcpStream::connect(address).unwrap();
+            write!(stream, "GET /api/events HTTP/1.0\r\nhost: {address}\r\n\r\n").unwrap();
+            stream
+        };
+        let (_deaf, mut reader) = (subscribe(), subscribe());
+        let mut buffer = vec![0; 1 << 20];
+        let start = Instant::now();
+        let mut both = false;
+        // A sample, and what it brings is read, again and again.
+        while !(both && app.limits.streams.in_flight() == 1) {
+            both |= app.limits.streams.in_flight() == 2;
+            engine.tick(Moment::since(engine.start));
+            assert!(reader.read(&mut buffer).unwrap() > 0, "the one that reads is cut off");
+            assert!(start.elapsed() < Duration::from_secs(60), "still there");
+        }
+        assert_eq!(app.limits.connections.in_flight(), 1);
+        drop(stop);
+        server.join().unwrap();
     }
 }

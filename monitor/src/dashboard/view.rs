@@ -1,7 +1,9 @@
 //! What the page and other programs are shown, as JSON.
 
+use std::cmp::Reverse;
+
 use grmgr::{Adjustment, Limiter};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::engine::Engine;
 use crate::moment::unix_ms;
@@ -132,6 +134,17 @@ pub(crate) struct Filter {
     /// Part of the name, in lower case.
     pub(crate) part: String,
     pub(crate) limit: usize,
+    pub(crate) order: Order,
+}
+
+/// Which of them come first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Order {
+    #[default]
+    Name,
+    /// Where most wait; among equals, where the most of the ceiling is in use.
+    Full,
 }
 
 impl Frame {
@@ -141,14 +154,19 @@ impl Frame {
         let matches = |tracked: &&Tracked| {
             filter.part.is_empty() || tracked.name.to_lowercase().contains(&filter.part)
         };
-        let matching = sampler.limiters().filter(matches);
-        let limiters = matching.clone().take(filter.limit).map(View::new).collect();
+        let mut matching: Vec<_> = sampler.limiters().filter(matches).collect();
+        if filter.order == Order::Full {
+            matching.sort_by_key(|tracked| {
+                let last = &tracked.last;
+                Reverse((last.waiting, last.in_flight * 1_000 / last.ceiling.max(1)))
+            });
+        }
         Self {
             at_ms: unix_ms(),
             samples: health.samples,
             total: sampler.limiters().len(),
-            matching: matching.count(),
-            limiters,
+            matching: matching.len(),
+            limiters: matching.into_iter().take(filter.limit).map(View::new).collect(),
             history: health.history.map(|history| HistoryView {
                 path: history.path.display().to_string(),
                 run_id: history.run_id,

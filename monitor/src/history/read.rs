@@ -21,6 +21,8 @@ pub(crate) struct Point {
     pub(crate) in_flight: f64,
     pub(crate) ceiling: f64,
     pub(crate) waiting: f64,
+    /// At any time in it.
+    pub(crate) paused: bool,
 }
 
 /// A recorded change of a ceiling.
@@ -66,7 +68,7 @@ impl Reader {
     ) -> rusqlite::Result<Vec<Point>> {
         let width = ((to_ms - from_ms) / points.max(1) as i64).max(1);
         let mut select = self.db.prepare_cached(
-            "SELECT max(at_ms), avg(in_flight), avg(ceiling), avg(waiting) FROM samples
+            "SELECT max(at_ms), avg(in_flight), avg(ceiling), avg(waiting), max(paused) FROM samples
              WHERE limiter = ? AND at_ms >= ? AND at_ms <= ? GROUP BY at_ms / ? ORDER BY 1",
         )?;
         let rows = select.query_map(params![limiter, from_ms, to_ms, width], |row| {
@@ -75,6 +77,7 @@ impl Reader {
                 in_flight: row.get(1)?,
                 ceiling: row.get(2)?,
                 waiting: row.get(3)?,
+                paused: row.get(4)?,
             })
         })?;
         rows.collect()

@@ -282,6 +282,20 @@ fn what_a_monitor_cannot_write_to_is_an_error_that_says_what_to_do() {
 }
 
 #[test]
+fn the_file_is_written_as_the_readers_of_it_expect() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("stats.db");
+    let store = Store::open(&path, "test", SECOND).unwrap();
+    let pragma = |name| -> String {
+        let query = format!("SELECT CAST({name} AS TEXT) FROM pragma_{name}");
+        store.db.query_row(&query, [], |row| row.get(0)).unwrap()
+    };
+    assert_eq!(pragma("journal_mode"), "wal");
+    assert_eq!(pragma("synchronous"), "1", "NORMAL");
+    assert_eq!(pragma("user_version"), "1");
+}
+
+#[test]
 fn one_run_id_has_one_living_monitor() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("stats.db");

@@ -92,9 +92,7 @@ impl History {
     pub(crate) fn options(&self) -> &Options {
         &self.options
     }
-}
 
-impl History {
     /// Writes what is left and ends the thread.
     pub(crate) fn stop(&self) {
         self.queue.stop();
@@ -259,7 +257,7 @@ fn explain_sqlite(error: &rusqlite::Error) -> String {
     format!("{error}: {advice}")
 }
 
-/// For `Path::display` in messages of other modules.
+/// The same of a file that is opened to be read.
 pub(crate) fn explain_open(path: &Path, unfit: &Unfit) -> String {
     format!("cannot read {}: {}", path.display(), explain(unfit))
 }

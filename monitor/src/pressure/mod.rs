@@ -6,6 +6,8 @@
 mod rule;
 mod signal;
 mod steps;
+#[cfg(all(test, target_os = "linux"))]
+mod tests;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -94,7 +96,8 @@ impl Pressure {
         self
     }
 
-    /// Only logs what it would do. Default: no.
+    /// Only logs what it would do: each step that it would make, by what it would have made of the
+    /// ceiling so far. Default: no.
     pub fn dry_run(mut self, dry_run: bool) -> Self {
         self.dry_run = dry_run;
         self
@@ -147,7 +150,7 @@ pub(crate) struct Status {
     pub(crate) verdict: Verdict,
     pub(crate) dry_run: bool,
     pub(crate) signal: Result<signal::Reading, String>,
-    /// Limiters that have something to get back.
+    /// Limiters that have something to get back; in a dry run, that would have.
     pub(crate) lowered: usize,
 }
 
@@ -188,104 +191,10 @@ impl Watcher {
             self.last = verdict;
         }
         match verdict {
-            Verdict::Overload => self.steps.down(),
-            Verdict::Clear => self.steps.up(),
+            Verdict::Overload => self.steps.down(now),
+            Verdict::Clear => self.steps.up(now),
             Verdict::Between | Verdict::Unknown => self.steps.follow(),
         }
         Status { verdict, dry_run: self.config.dry_run, signal, lowered: self.steps.lowered() }
-    }
-}
-
-#[cfg(all(test, target_os = "linux"))]
-mod tests {
-    use super::*;
-    use grmgr::{Limiter, Registry};
-    use std::fs;
-    use std::sync::Arc;
-
-    struct Bench {
-        root: tempfile::TempDir,
-        limiter: Arc<Limiter>,
-        watcher: Watcher,
-        now: Duration,
-    }
-
-    impl Bench {
-        fn new(with: impl FnOnce(Pressure) -> Pressure) -> Self {
-            let root = tempfile::tempdir().unwrap();
-            fs::create_dir_all(root.path().join("proc/pressure")).unwrap();
-            let registry = Arc::new(Registry::new());
-            let limiter = Limiter::builder("a").ceiling(10).hold(Duration::ZERO).build().unwrap();
-            let limiter = registry.register(limiter).unwrap();
-            let config = with(Pressure::default().root(root.path()));
-            let watcher = Watcher::new(config, registry.into());
-            Self { root, limiter, watcher, now: Duration::ZERO }
-        }
-
-        fn signal(&self, avg10: f64, avg60: f64) {
-            let line = format!("some avg10={avg10} avg60={avg60} avg300=0.00 total=1\n");
-            fs::write(self.root.path().join("proc/pressure/cpu"), line).unwrap();
-        }
-
-        /// So many polls, 2 s apart; the ceiling after them.
-        fn poll(&mut self, polls: usize) -> usize {
-            for _ in 0..polls {
-                self.watcher.poll(self.now);
-                self.now += Duration::from_secs(2);
-            }
-            self.limiter.ceiling()
-        }
-    }
-
-    #[test]
-    fn ceilings_fall_with_the_first_poll_and_come_back_to_where_they_were() {
-        let mut bench = Bench::new(|pressure| pressure);
-        bench.signal(10.0, 10.0);
-        assert_eq!(bench.poll(3), 10);
-        bench.signal(80.0, 30.0);
-        assert_eq!(bench.poll(1), 8);
-        assert_eq!(bench.poll(1), 6);
-        bench.signal(30.0, 40.0);
-        assert_eq!(bench.poll(20), 6, "neither overloaded nor clear");
-        bench.signal(5.0, 30.0);
-        assert_eq!(bench.poll(15), 6, "clear, but not for 30 s yet");
-        assert_eq!(bench.poll(1), 7);
-        assert_eq!(bench.poll(20), 10);
-        assert!(bench.limiter.changes().iter().all(|change| change.cause == "pressure"));
-    }
-
-    #[test]
-    fn without_a_signal_nothing_moves() {
-        let mut bench = Bench::new(|pressure| pressure);
-        bench.signal(80.0, 30.0);
-        assert_eq!(bench.poll(1), 8);
-        fs::remove_file(bench.root.path().join("proc/pressure/cpu")).unwrap();
-        assert_eq!(bench.poll(100), 8);
-        assert!(bench.watcher.told, "said once");
-        bench.signal(1.0, 1.0);
-        assert_eq!(bench.poll(15), 8);
-        assert!(!bench.watcher.told);
-        assert_eq!(bench.poll(10), 10);
-    }
-
-    #[test]
-    fn a_dry_run_only_says_what_it_would_do() {
-        let mut bench = Bench::new(|pressure| pressure.dry_run(true));
-        bench.signal(80.0, 30.0);
-        assert_eq!(bench.poll(10), 10);
-        let status = bench.watcher.poll(bench.now);
-        assert_eq!((status.verdict, status.lowered), (Verdict::Overload, 0));
-    }
-
-    #[test]
-    fn thresholds_that_cannot_be_are_refused() {
-        let wrong = |pressure: Pressure| pressure.check().unwrap_err().to_string();
-        let pressure = Pressure::default;
-        assert!(wrong(pressure().overload(140.0, 20.0)).contains("0 to 100"));
-        assert!(wrong(pressure().overload(f64::NAN, 20.0)).contains("0 to 100"));
-        assert!(wrong(pressure().clear(50.0, Duration::ZERO)).contains("cannot be clear above"));
-        assert!(wrong(pressure().throttled(1.5)).contains("0 to 1"));
-        assert!(wrong(pressure().poll_every(Duration::ZERO)).contains("10 ms at least"));
-        assert!(pressure().check().is_ok());
     }
 }

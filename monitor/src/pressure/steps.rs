@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use grmgr::{Adjust, Adjustment, Limiter};
 
@@ -19,12 +20,14 @@ pub(crate) struct Steps {
     known: HashMap<String, Account>,
 }
 
-/// What pressure has taken from a limiter and may give back.
+/// What pressure has taken from a limiter and may give back; in a dry run, what it would have.
 #[derive(Debug)]
 struct Account {
     /// Tells a limiter from another of the same name; keeps none alive.
     limiter: Weak<Limiter>,
     taken: usize,
+    /// Until when a dry run's own step would hold the next.
+    held_until: Duration,
     /// The number of the last change read.
     read: u64,
 }
@@ -35,26 +38,26 @@ impl Steps {
     }
 
     /// One step down for every limiter that is neither paused nor closed.
-    pub(crate) fn down(&mut self) {
+    pub(crate) fn down(&mut self, now: Duration) {
         for limiter in self.look() {
             if !self.dry_run {
                 let _ = limiter.adjust(Adjust::Down, CAUSE);
-            } else {
-                tracing::info!(limiter = limiter.name(), "CPU pressure would lower the ceiling");
+            } else if let Some(account) = self.known.get_mut(limiter.name()) {
+                account.would_lower(&limiter, now);
             }
         }
         self.look();
     }
 
     /// One step up for every limiter that pressure has lowered, at most to where it was.
-    pub(crate) fn up(&mut self) {
+    pub(crate) fn up(&mut self, now: Duration) {
         for limiter in self.look() {
             let Some(account) = self.known.get_mut(limiter.name()) else { continue };
             if account.taken == 0 {
                 continue;
             }
             if self.dry_run {
-                tracing::info!(limiter = limiter.name(), "CPU pressure would raise the ceiling");
+                account.would_raise(&limiter, now);
             } else if let Adjustment::Unchanged { .. } = give_back(&limiter, account.taken) {
                 // At its highest: somebody else has raised it.
                 account.taken = 0;
@@ -115,7 +118,47 @@ fn give_back(limiter: &Limiter, taken: usize) -> Adjustment {
 impl Account {
     fn new(limiter: &Arc<Limiter>) -> Self {
         let read = limiter.changes().last().map_or(0, |change| change.number);
-        Self { limiter: Arc::downgrade(limiter), taken: 0, read }
+        Self { limiter: Arc::downgrade(limiter), taken: 0, held_until: Duration::ZERO, read }
+    }
+
+    /// A step down as it would be, had all those before it been made.
+    fn would_lower(&mut self, limiter: &Limiter, now: Duration) {
+        let throttle = limiter.throttle();
+        let from = limiter.ceiling().saturating_sub(self.taken);
+        let to = from.saturating_sub(throttle.down).max(throttle.min);
+        if to < from && self.may_step(limiter, now) {
+            self.taken += from - to;
+            tracing::info!(
+                limiter = limiter.name(),
+                from,
+                to,
+                "CPU pressure would lower the ceiling"
+            );
+        }
+    }
+
+    fn would_raise(&mut self, limiter: &Limiter, now: Duration) {
+        let from = limiter.ceiling().saturating_sub(self.taken);
+        let step = limiter.throttle().up.min(self.taken);
+        if self.may_step(limiter, now) {
+            self.taken -= step;
+            let to = from + step;
+            tracing::info!(
+                limiter = limiter.name(),
+                from,
+                to,
+                "CPU pressure would raise the ceiling"
+            );
+        }
+    }
+
+    /// Whether neither a real hold nor that of an imagined step is in the way; begins the next.
+    fn may_step(&mut self, limiter: &Limiter, now: Duration) -> bool {
+        let may = now >= self.held_until && limiter.snapshot().hold_remaining.is_zero();
+        if may {
+            self.held_until = now.saturating_add(limiter.throttle().hold);
+        }
+        may
     }
 
     fn read(&mut self, limiter: &Limiter) {
@@ -144,7 +187,9 @@ impl Account {
 mod tests {
     use super::*;
     use grmgr::{ManualClock, Registry};
-    use std::time::Duration;
+
+    /// Only a dry run asks for the time.
+    const NOW: Duration = Duration::ZERO;
 
     fn steps(dry_run: bool) -> (Arc<Registry>, Steps) {
         let registry = Arc::new(Registry::new());
@@ -164,11 +209,11 @@ mod tests {
     fn what_was_taken_comes_back_and_no_more() {
         let (registry, mut steps) = steps(false);
         let limiter = add(&registry, 3, 2);
-        times(2, || steps.down());
+        times(2, || steps.down(NOW));
         assert_eq!((limiter.ceiling(), steps.lowered()), (6, 1));
-        steps.up();
+        steps.up(NOW);
         assert_eq!(limiter.ceiling(), 9, "a step of 3");
-        times(3, || steps.up());
+        times(3, || steps.up(NOW));
         assert_eq!((limiter.ceiling(), steps.lowered()), (10, 0));
         assert!(limiter.changes().iter().all(|change| change.cause == "pressure"));
     }
@@ -177,9 +222,9 @@ mod tests {
     fn what_an_operator_lowered_stays() {
         let (registry, mut steps) = steps(false);
         let limiter = add(&registry, 1, 2);
-        steps.down();
+        steps.down(NOW);
         let _ = limiter.set_ceiling(5);
-        times(5, || steps.up());
+        times(5, || steps.up(NOW));
         assert_eq!(limiter.ceiling(), 5);
     }
 
@@ -188,8 +233,8 @@ mod tests {
         let (registry, mut steps) = steps(false);
         let limiter = add(&registry, 1, 2);
         let _ = limiter.set_ceiling(6);
-        steps.down();
-        times(5, || steps.up());
+        steps.down(NOW);
+        times(5, || steps.up(NOW));
         assert_eq!(limiter.ceiling(), 6);
     }
 
@@ -197,9 +242,9 @@ mod tests {
     fn what_an_operator_raised_is_not_given_back_again() {
         let (registry, mut steps) = steps(false);
         let limiter = add(&registry, 1, 4);
-        steps.down();
+        steps.down(NOW);
         let _ = limiter.set_ceiling(9);
-        times(5, || steps.up());
+        times(5, || steps.up(NOW));
         assert_eq!(limiter.ceiling(), 10);
     }
 
@@ -207,13 +252,13 @@ mod tests {
     fn a_paused_limiter_is_left_alone_until_it_is_resumed() {
         let (registry, mut steps) = steps(false);
         let limiter = add(&registry, 1, 1);
-        steps.down();
+        steps.down(NOW);
         limiter.pause();
-        steps.down();
-        steps.up();
+        steps.down(NOW);
+        steps.up(NOW);
         assert_eq!((limiter.ceiling(), limiter.is_paused()), (9, true));
         limiter.resume();
-        steps.up();
+        steps.up(NOW);
         assert_eq!(limiter.ceiling(), 10);
     }
 
@@ -223,34 +268,48 @@ mod tests {
         let clock = ManualClock::new();
         let builder = Limiter::builder("a").ceiling(10).up(5).down(2).clock(clock.clone());
         let limiter = registry.register(builder.build().unwrap()).unwrap();
-        steps.down();
-        times(3, || steps.down());
+        steps.down(NOW);
+        times(3, || steps.down(NOW));
         assert_eq!(limiter.ceiling(), 8);
-        steps.up();
+        steps.up(NOW);
         assert_eq!(limiter.ceiling(), 8);
         clock.advance(Duration::from_secs(30));
-        steps.up();
+        steps.up(NOW);
         assert_eq!(limiter.ceiling(), 10, "the hold is over; no more than was taken");
     }
 
     #[test]
-    fn a_dry_run_moves_nothing() {
+    fn a_dry_run_moves_nothing_and_imagines_all_of_it() {
         let (registry, mut steps) = steps(true);
-        let limiter = add(&registry, 1, 1);
-        steps.down();
-        steps.up();
-        assert_eq!(limiter.ceiling(), 10);
-        assert!(limiter.changes().is_empty());
+        let limiter = Limiter::builder("a").ceiling(10).min(7).up(1).down(2);
+        let limiter = limiter.hold(Duration::from_secs(30)).build().unwrap();
+        let limiter = registry.register(limiter).unwrap();
+        let mut taken = |seconds, up: bool| {
+            let now = Duration::from_secs(seconds);
+            if up {
+                steps.up(now)
+            } else {
+                steps.down(now)
+            }
+            steps.known["a"].taken
+        };
+        assert_eq!([taken(0, false), taken(29, false)], [2, 2], "held");
+        assert_eq!([taken(30, false), taken(60, false)], [3, 3], "at its lowest");
+        assert_eq!([taken(62, true), taken(64, true), taken(92, true)], [2, 2, 1]);
+        // A step of somebody else's is real, and so is its hold.
+        let _ = limiter.down();
+        assert_eq!([taken(122, false), limiter.ceiling()], [0, 8]);
+        assert!(limiter.changes().iter().all(|change| change.cause != CAUSE));
     }
 
     #[test]
     fn another_limiter_of_the_same_name_owes_nothing() {
         let (registry, mut steps) = steps(false);
         add(&registry, 1, 2);
-        steps.down();
+        steps.down(NOW);
         registry.delete("a");
         let limiter = add(&registry, 1, 2);
-        times(3, || steps.up());
+        times(3, || steps.up(NOW));
         assert_eq!(limiter.ceiling(), 10);
     }
 
@@ -258,9 +317,9 @@ mod tests {
     fn the_lowest_ceiling_is_the_end() {
         let (registry, mut steps) = steps(false);
         let limiter = add(&registry, 1, 4);
-        times(5, || steps.down());
+        times(5, || steps.down(NOW));
         assert_eq!(limiter.ceiling(), 1);
-        times(12, || steps.up());
+        times(12, || steps.up(NOW));
         assert_eq!(limiter.ceiling(), 10);
     }
 }

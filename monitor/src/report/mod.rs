@@ -48,6 +48,8 @@ struct Line {
     last_ceiling: i64,
     /// The share of samples at which all permits were out.
     full: f64,
+    /// The share of samples at which it was paused.
+    paused: f64,
     acquired: i64,
     refused: i64,
     /// By cause, the most frequent first.

@@ -71,6 +71,7 @@ fn run(
             waiting: extent.waiting,
             last_ceiling: extent.last_ceiling,
             full: extent.full,
+            paused: extent.paused,
             acquired,
             refused,
             changes: changes.remove(&id).unwrap_or_default(),
@@ -91,6 +92,7 @@ struct Extents {
     waiting: Extent,
     last_ceiling: i64,
     full: f64,
+    paused: f64,
 }
 
 /// Of all limiters, in one pass over the samples.
@@ -99,7 +101,7 @@ fn extents(db: &Connection) -> rusqlite::Result<HashMap<i64, Extents>> {
     let mut select = db.prepare(
         "SELECT limiter, max(at_ms), ceiling, count(*),
              avg(in_flight), total(in_flight >= ceiling) / count(*),
-             avg(ceiling), avg(waiting)
+             avg(ceiling), avg(waiting), avg(paused)
          FROM samples GROUP BY limiter",
     )?;
     let rows = select.query_map([], |row| {
@@ -113,6 +115,7 @@ fn extents(db: &Connection) -> rusqlite::Result<HashMap<i64, Extents>> {
             full: row.get(5)?,
             ceiling: mean(6)?,
             waiting: mean(7)?,
+            paused: row.get(8)?,
         };
         Ok((row.get(0)?, extents))
     })?;

@@ -53,7 +53,9 @@ pub(super) fn write(f: &mut fmt::Formatter<'_>, runs: &[Run]) -> fmt::Result {
 
 fn cells(line: &Line) -> [String; HEAD.len()] {
     let changes = line.changes.iter().map(|(cause, n)| format!("{n} {}", printable(cause)));
-    let changes: Vec<_> = changes.collect();
+    // No change of the ceiling, but whoever asks what has been done will ask for it, too.
+    let paused = (line.paused > 0.0).then(|| format!("paused {:.0} %", line.paused * 100.0));
+    let changes: Vec<_> = changes.chain(paused).collect();
     let (ceiling, waiting) = (&line.ceiling, &line.waiting);
     [
         printable(&line.name),

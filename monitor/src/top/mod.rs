@@ -8,7 +8,7 @@ mod draw;
 mod state;
 
 use std::fmt;
-use std::io;
+use std::io::{self, IsTerminal};
 use std::time::Duration;
 
 use ratatui::crossterm::event::{self, Event};
@@ -56,6 +56,10 @@ impl std::error::Error for TopError {}
 pub fn run(address: &str, token: Option<String>) -> Result<(), TopError> {
     let client = Client::connect(address, token)
         .map_err(|reason| TopError::Dashboard { address: address.into(), reason })?;
+    if !io::stdout().is_terminal() {
+        let reason = "the output does not go to one";
+        return Err(TopError::Terminal(io::Error::other(reason)));
+    }
     let mut terminal = ratatui::try_init().map_err(TopError::Terminal)?;
     let result = show(&mut terminal, &client, State::new(address));
     ratatui::restore();
