@@ -198,6 +198,11 @@ impl<F: Future> Task<F> {
         self.woken.0.load(SeqCst)
     }
 
+    /// How many of its wakers are kept somewhere.
+    pub fn wakers_kept(&self) -> usize {
+        Arc::strong_count(&self.woken) - 1
+    }
+
     /// Whether it has finished.
     pub fn is_done(&self) -> bool {
         self.future.is_none()

@@ -234,6 +234,46 @@ fn head_that_lost_often_enough_is_served_next() {
     });
 }
 
+/// A permit comes back and is taken by another while the head is about to take it.
+#[test]
+fn head_that_is_overtaken_at_the_last_moment_is_woken_again() {
+    model(|| {
+        let limiter = Arc::new(Limiter::new("", 1));
+        let held = limiter.try_acquire().unwrap();
+        let mut head = request(&limiter, 1);
+        drop(held);
+        let held = limiter.try_acquire_owned().unwrap();
+        let releaser = spawn(move || drop(held));
+        let barger = spawn({
+            let limiter = limiter.clone();
+            move || limiter.try_acquire_owned().ok()
+        });
+        head.run();
+        releaser.join().unwrap();
+        drop(barger.join().unwrap());
+        run_all(&mut [&mut head]);
+        drop(head.output().unwrap());
+        assert_at_rest(&limiter, 1);
+    });
+}
+
+/// A head that finds its permit by itself takes its waker with it.
+#[test]
+fn head_that_is_served_leaves_no_waker_behind() {
+    model(|| {
+        let limiter = Arc::new(Limiter::new("", 1));
+        let held = limiter.try_acquire_owned().unwrap();
+        let mut head = request(&limiter, 1);
+        let releaser = spawn(move || drop(held));
+        head.poll();
+        releaser.join().unwrap();
+        head.run();
+        assert_eq!(head.wakers_kept(), 0);
+        drop(head.output().unwrap());
+        assert_at_rest(&limiter, 1);
+    });
+}
+
 /// The head finds too few permits while another enters behind it, and has to look twice.
 #[test]
 fn one_call_is_one_loss() {
