@@ -125,7 +125,7 @@ BREAKS = [
           "let next = if queue",
           "a closed seat is left at once, and a closed queue called as a whole, by whoever looks after entering"),
     Break(W, "enter: no look for permits after it listens", "} else if queue.admits_newcomer(word, self.n) {",
-          "} else if listener.is_none() && queue.admits_newcomer(word, self.n) {", "it looks when it has entered"),
+          "} else if listener.is_none() && queue.admits_newcomer(word, self.n) {"),
     Break(W, "enter: no look at the word after it listens", "counted = queue.count_in();\n                word = queue.word();", "counted = queue.count_in();",
           "the exchange fails then"),
     Break(W, "enter: QUEUED not set", "word.with(QUEUED)\n            } else if queue.is_full()", "word\n            } else if queue.is_full()"),
