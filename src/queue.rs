@@ -23,7 +23,7 @@ use crate::state::{
 use crate::sync::AtomicWaker;
 use crate::sync::atomic::{
     AtomicU32, AtomicU64,
-    Ordering::{AcqRel, Acquire, Relaxed},
+    Ordering::{AcqRel, Acquire, Relaxed, Release},
 };
 use crate::sync::const_unless_loom;
 
@@ -234,8 +234,8 @@ impl Queue {
         let mut word =
             self.replace(word, word.without(QUEUED).with(DISPATCH | opened).plus(permits))?;
         if permits > 0 {
-            // Relaxed, like every access to `handed`: the queue's mutex orders it with the claims.
-            self.handed.fetch_add(permits as u32, Relaxed);
+            // Release: who claims one need not be who is notified of it, and must see the same.
+            self.handed.fetch_add(permits as u32, Release);
         }
 
         let tokens = usize::from(seat) + permits;
@@ -326,7 +326,8 @@ impl Queue {
     /// Takes up to `n` handed permits that nobody has claimed and returns how many.
     fn unhand(&self, n: usize) -> usize {
         let mut taken = 0;
-        let _ = self.handed.fetch_update(Relaxed, Relaxed, |handed| {
+        // Acquire pairs with the Release that handed them.
+        let _ = self.handed.fetch_update(Acquire, Relaxed, |handed| {
             taken = handed.min(n as u32);
             (taken > 0).then_some(handed - taken)
         });
@@ -390,8 +391,9 @@ impl Queue {
             Some(self.publish())
         } else if last {
             let word = self.word();
-            // The rule above, if somebody else is about to look; else we do, by this very word.
-            Some(if word.has(DISPATCH) { self.publish() } else { word })
+            // The rule above, if somebody else is about to look, or may be when our exchange fails; else
+            // we do, by this very word.
+            Some(if word.has(QUEUED | DISPATCH) { self.publish() } else { word })
         } else {
             left
         };

@@ -266,6 +266,27 @@ fn last_to_leave_finds_what_another_has_left() {
     });
 }
 
+/// While a waker is replaced nobody looks but who replaces it, when that is done.
+#[test]
+fn last_cancellation_meets_a_replaced_waker() {
+    model(|| {
+        let limiter = Arc::new(Limiter::new("", 1));
+        limiter.pause();
+        let head = request(&limiter, 1);
+        let last = Task::start(limiter.acquire_owned());
+        // Leaves one in the queue.
+        head.cancel();
+        let mut idle = Task::start(limiter.wait());
+        let canceller = spawn(move || last.cancel());
+        idle.poll_elsewhere();
+        canceller.join().unwrap();
+        idle.run();
+        assert!(idle.is_done(), "idle, and nobody was told (I11)");
+        limiter.resume();
+        assert_at_rest(&limiter, 1);
+    });
+}
+
 /// Who is told of a moment but has found another by itself keeps it from who has begun to wait since.
 #[test]
 fn idle_moment_of_who_need_not_wait_is_not_passed_on() {
