@@ -210,12 +210,13 @@ impl Queue {
         let last = counted && self.waiting.fetch_sub(1, AcqRel) == 1;
         if n > 1 {
             self.large.fetch_sub(1, Relaxed);
+        }
+        // The rule above. That nobody waits any more matters where QUEUED was left behind, and to a
+        // dispatcher that may raise it again.
+        if last && self.word().has(QUEUED | DISPATCH) {
+            self.fulfil(self.publish());
+        } else if n > 1 {
             self.settle(self.publish());
-        } else if last {
-            let word = self.word();
-            // The rule above, if somebody else is about to look; else we do, by this very word.
-            // It was only read, so that there is no news in it does not mean that we owe nothing.
-            self.fulfil(if word.has(DISPATCH) { self.publish() } else { word });
         } else if let Some(word) = left {
             self.settle(word);
         }

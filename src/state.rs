@@ -178,7 +178,7 @@ impl Word {
     }
 
     /// Whether there is anything for those who wait: a permit, or the end of waiting. Who brings
-    /// a word about in which there is not has no [`duty`](Self::duty).
+    /// a word about in which there is not has no [`duty`](Self::duty), unless nobody waits any more.
     #[inline]
     pub(crate) fn has_news(self) -> bool {
         self.free() > 0 || self.has(CLOSED | IDLE)

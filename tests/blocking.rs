@@ -324,3 +324,22 @@ fn wait_inside_a_wait_has_a_wake_up_of_its_own() {
         assert_at_rest(&inner);
     });
 }
+
+/// A wake-up counts once: a thread that is woken in vain sleeps again, and gives up when it is time.
+#[test]
+fn thread_woken_in_vain_gives_up_in_time() {
+    must_end(|| {
+        let limiter = Limiter::new("blocking", 2);
+        let mut held = take_all(&limiter);
+        std::thread::scope(|scope| {
+            let large = limiter.acquire_many(2);
+            let thread = scope.spawn(|| large.wait_timeout(Duration::from_millis(300)).is_none());
+            until(|| limiter.waiting() == 1 || thread.is_finished());
+            // Too few for it.
+            held.pop();
+            assert!(thread.join().unwrap());
+        });
+        drop(held);
+        assert_at_rest(&limiter);
+    });
+}

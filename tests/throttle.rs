@@ -5,9 +5,10 @@
 mod common;
 
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::sync::{Arc, Barrier, Mutex};
+use std::sync::{Arc, Barrier, Mutex, OnceLock};
 use std::time::Duration;
 
+use common::waiter;
 use grmgr::Adjustment::{Changed, Held, Unchanged};
 use grmgr::{Adjust, Builder, Clock, Limiter, ManualClock};
 
@@ -270,6 +271,34 @@ fn set_ceiling_does_not_shorten_the_hold_of_a_step() {
     assert_eq!(limiter.set_ceiling(50), Changed { from: 10, to: 50 });
     clock.time.advance(Duration::from_secs(10));
     assert_eq!(limiter.up(), Held { remaining: HOLD - Duration::from_secs(10) });
+}
+
+/// I7: `set_ceiling` begins its hold before it wakes anybody.
+#[test]
+fn step_of_a_waker_woken_by_set_ceiling_is_held() {
+    let (_, builder) = builder();
+    let limiter = Arc::new(builder.ceiling(1).build().unwrap());
+    let held = limiter.try_acquire().unwrap();
+    let waiter = waiter(&limiter, 1);
+    let step = Arc::new(OnceLock::new());
+    waiter.on_wake({
+        let (limiter, step) = (limiter.clone(), step.clone());
+        move || step.set(limiter.up()).expect("woken once")
+    });
+    assert_eq!(limiter.set_ceiling(2), Changed { from: 1, to: 2 });
+    assert_eq!(step.get(), Some(&Held { remaining: HOLD }));
+    drop((waiter.granted(), held));
+}
+
+/// I7: a hold that would end after the end of time lasts until then.
+#[test]
+fn hold_at_the_end_of_time_lasts_until_then() {
+    let (clock, limiter) = limiter();
+    clock.advance(Duration::from_nanos(u64::MAX >> 1) - Duration::from_secs(10));
+    assert_eq!(limiter.up(), Changed { from: 10, to: 11 });
+    assert_eq!(limiter.up(), Held { remaining: Duration::from_secs(10) });
+    clock.advance(Duration::from_secs(10));
+    assert_eq!(limiter.up(), Changed { from: 11, to: 12 });
 }
 
 /// I7: a step that waited for its window while somebody else took it.

@@ -4,7 +4,7 @@
 
 mod common;
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Barrier, Mutex};
 use std::task::{Wake, Waker};
 use std::time::Duration;
 
@@ -239,6 +239,67 @@ fn only_the_last_waker_is_woken() {
     assert!(idle.poll());
     assert_eq!(second.count(), 0);
     assert_eq!(Arc::strong_count(&third), 1);
+}
+
+/// Runs `action` on another thread while the waker of `task` runs.
+fn meanwhile<F: Future>(task: &Task<F>, action: impl FnOnce() + Send, wake: impl FnOnce()) {
+    let woken = Arc::new(Barrier::new(2));
+    task.on_wake({
+        let woken = woken.clone();
+        move || {
+            woken.wait();
+            // It goes on when the other thread is done.
+            woken.wait();
+        }
+    });
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            woken.wait();
+            action();
+            woken.wait();
+        });
+        wake();
+    });
+}
+
+/// A future moves to another task while somebody in line is called ...
+#[test]
+fn waker_replaced_while_others_are_called_is_woken() {
+    must_end(|| {
+        let limiter = Limiter::new("wakers", 2);
+        let [first, second] = [(); 2].map(|()| limiter.try_acquire().unwrap());
+        let [head, handed, mut queued] = waiters(&limiter);
+        let wakes = Arc::new(common::Wakes::default());
+        let waker = Waker::from(wakes.clone());
+        drop(first);
+        let replace = || assert!(!queued.poll_with(&waker));
+        meanwhile(&handed, replace, || drop(second));
+        // It may have been told to try again.
+        let before = wakes.count();
+        if before > 0 {
+            assert!(!queued.poll_with(&waker));
+        }
+        drop((head.granted(), handed.granted()));
+        assert!(wakes.count() > before, "the former waker was woken (I3)");
+        assert!(queued.poll());
+        drop(queued);
+        assert_at_rest(&limiter);
+    });
+}
+
+/// ... and a wait for idleness begins while others are told of it.
+#[test]
+fn wait_begun_while_others_are_told_ends() {
+    must_end(|| {
+        let limiter = Limiter::new("wakers", 1);
+        let held = limiter.try_acquire().unwrap();
+        let idle = Task::start(limiter.wait());
+        let mut late = Task::new(limiter.wait());
+        let begin = || assert!(!late.poll());
+        meanwhile(&idle, begin, || drop(held));
+        assert!(late.is_done() || late.run(), "nobody tells it (I11)");
+        assert_at_rest(&limiter);
+    });
 }
 
 /// A task that owns a permit, and dies with the last of its wakers.

@@ -17,6 +17,12 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use grmgr::{Acquire, AcquireError, Limiter, Permit};
 
+/// What a piece of work changes: an atomic whose Relaxed accesses loom lets be out of date.
+#[cfg(loom)]
+pub use loom::sync::atomic::AtomicUsize as Data;
+#[cfg(not(loom))]
+pub use std::sync::atomic::AtomicUsize as Data;
+
 #[cfg(loom)]
 pub use loom::thread::{spawn, yield_now};
 #[cfg(shuttle)]
@@ -181,9 +187,20 @@ impl<F: Future> Task<F> {
         }
     }
 
+    /// Moves it to another task, with a waker of its own, and polls it there.
+    pub fn poll_elsewhere(&mut self) {
+        self.woken = Arc::new(Woken(AtomicBool::new(false)));
+        self.poll();
+    }
+
     /// Whether it has been woken since it was polled last.
     pub fn is_woken(&self) -> bool {
         self.woken.0.load(SeqCst)
+    }
+
+    /// How many of its wakers are kept somewhere.
+    pub fn wakers_kept(&self) -> usize {
+        Arc::strong_count(&self.woken) - 1
     }
 
     /// Whether it has finished.

@@ -245,3 +245,69 @@ fn last_cancellation_meets_an_announcement() {
         assert_at_rest(&limiter, 1);
     });
 }
+
+/// The one that leaves last does not know of the other by the word, but by the count.
+#[test]
+fn last_to_leave_finds_what_another_has_left() {
+    model(|| {
+        let limiter = Arc::new(Limiter::new("", 1));
+        limiter.pause();
+        let head = Task::start(limiter.acquire_owned());
+        let canceller = spawn(move || head.cancel());
+        // May find the seat taken, and be on its way to the queue when it is given up.
+        let queued = request(&limiter, 1);
+        let mut idle = Task::start(limiter.wait());
+        queued.cancel();
+        canceller.join().unwrap();
+        idle.run();
+        assert!(idle.is_done(), "idle, and nobody was told (I11)");
+        limiter.resume();
+        assert_at_rest(&limiter, 1);
+    });
+}
+
+/// While a waker is replaced nobody looks but who replaces it, when that is done.
+#[test]
+fn last_cancellation_meets_a_replaced_waker() {
+    model(|| {
+        let limiter = Arc::new(Limiter::new("", 1));
+        limiter.pause();
+        let head = request(&limiter, 1);
+        let last = Task::start(limiter.acquire_owned());
+        // Leaves one in the queue.
+        head.cancel();
+        let mut idle = Task::start(limiter.wait());
+        let canceller = spawn(move || last.cancel());
+        idle.poll_elsewhere();
+        canceller.join().unwrap();
+        idle.run();
+        assert!(idle.is_done(), "idle, and nobody was told (I11)");
+        limiter.resume();
+        assert_at_rest(&limiter, 1);
+    });
+}
+
+/// Who is told of a moment but has found another by itself keeps it from who has begun to wait since.
+#[test]
+fn idle_moment_of_who_need_not_wait_is_not_passed_on() {
+    model(|| {
+        let limiter = Arc::new(Limiter::new("", 1));
+        let held = limiter.try_acquire_owned().unwrap();
+        let told = Task::start(limiter.wait());
+        let first = spawn({
+            let limiter = limiter.clone();
+            move || drop(Task::start(limiter.wait()))
+        });
+        spawn(move || drop(held)).join().unwrap();
+        let permit = limiter.try_acquire().unwrap();
+        let mut second = Task::start(limiter.wait());
+        first.join().unwrap();
+        second.run();
+        assert!(!second.is_done(), "this permit was out all the time (I11)");
+        drop(permit);
+        second.run();
+        assert!(second.is_done());
+        drop(told);
+        assert_at_rest(&limiter, 1);
+    });
+}

@@ -61,10 +61,10 @@ fn displaced_large_request_is_served_before_later_ones() {
         drop(second);
         let releaser = spawn(move || drop(third));
         let mut large = request(&limiter, 2);
+        let mut last = request(&limiter, 3);
         releaser.join().unwrap();
         // If it was called with one permit it gives that back and waits on.
         large.run();
-        let mut last = request(&limiter, 3);
         run_all(&mut [&mut head, &mut unit]);
         drop((head.output().unwrap(), unit.output().unwrap()));
         run_all(&mut [&mut large]);
@@ -72,6 +72,30 @@ fn displaced_large_request_is_served_before_later_ones() {
         assert!(!last.is_done());
         drop(permits);
         serve_all(&mut [&mut last]);
+        assert_at_rest(&limiter, 3);
+    });
+}
+
+/// As above, with the seat given up when the large request is about to sleep in front of the line.
+#[test]
+fn displaced_large_request_is_called_to_the_seat_given_up() {
+    model(|| {
+        let limiter = Limiter::builder("").ceiling(3).patience(0).build().unwrap();
+        let limiter = Arc::new(limiter);
+        let [first, second, third] = [(); 3].map(|()| limiter.try_acquire_owned().unwrap());
+        let head = Task::start(limiter.acquire_owned());
+        let mut unit = request(&limiter, 1);
+        drop(first);
+        drop(second);
+        let releaser = spawn(move || drop(third));
+        let canceller = spawn(move || head.cancel());
+        let mut large = request(&limiter, 2);
+        releaser.join().unwrap();
+        canceller.join().unwrap();
+        // There is enough for it, and nobody gives anything back that would have it called.
+        run_all(&mut [&mut large]);
+        drop(large.output().unwrap());
+        serve_all(&mut [&mut unit]);
         assert_at_rest(&limiter, 3);
     });
 }
@@ -120,6 +144,32 @@ fn cancelled_large_request_lets_the_small_ones_behind_it_be_called() {
         run_all(&mut [&mut head, &mut unit]);
         drop((head.output().unwrap(), unit.output().unwrap(), third));
         assert_at_rest(&limiter, 3);
+    });
+}
+
+/// Whoever gives the seat up and calls the next in line sees that a large request is among them.
+#[test]
+fn seat_given_up_hands_nothing_over_past_a_large_request() {
+    model(|| {
+        let limiter = Limiter::builder("").ceiling(2).patience(0).build().unwrap();
+        let limiter = Arc::new(limiter);
+        let [first, second] = [(); 2].map(|()| limiter.try_acquire_owned().unwrap());
+        let head = request(&limiter, 1);
+        drop(first);
+        drop(second);
+        let newcomers = spawn({
+            let limiter = limiter.clone();
+            move || [2, 1].map(|n| Task::start(limiter.acquire_many_owned(n)))
+        });
+        head.cancel();
+        let [mut large, mut small] = newcomers.join().unwrap();
+        large.run();
+        let permits = large.output().unwrap();
+        assert!(!small.is_done() && !small.is_woken(), "went past the large request (I4)");
+        drop(permits);
+        small.run();
+        drop(small.output().unwrap());
+        assert_at_rest(&limiter, 2);
     });
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use grmgr::Limiter;
+use grmgr::{AcquireError, Limiter};
 use loom_tests::{Task, acquire, assert_at_rest, model, request, run_all, serve, serve_all, spawn};
 
 #[test]
@@ -234,6 +234,72 @@ fn head_that_lost_often_enough_is_served_next() {
     });
 }
 
+/// A permit comes back and is taken by another while the head is about to take it.
+#[test]
+fn head_that_is_overtaken_at_the_last_moment_is_woken_again() {
+    model(|| {
+        let limiter = Arc::new(Limiter::new("", 1));
+        let held = limiter.try_acquire().unwrap();
+        let mut head = request(&limiter, 1);
+        drop(held);
+        let held = limiter.try_acquire_owned().unwrap();
+        let releaser = spawn(move || drop(held));
+        let barger = spawn({
+            let limiter = limiter.clone();
+            move || limiter.try_acquire_owned().ok()
+        });
+        head.run();
+        releaser.join().unwrap();
+        drop(barger.join().unwrap());
+        run_all(&mut [&mut head]);
+        drop(head.output().unwrap());
+        assert_at_rest(&limiter, 1);
+    });
+}
+
+/// A head that finds its permit by itself takes its waker with it.
+#[test]
+fn head_that_is_served_leaves_no_waker_behind() {
+    model(|| {
+        let limiter = Arc::new(Limiter::new("", 1));
+        let held = limiter.try_acquire_owned().unwrap();
+        let mut head = request(&limiter, 1);
+        let releaser = spawn(move || drop(held));
+        head.poll();
+        releaser.join().unwrap();
+        head.run();
+        assert_eq!(head.wakers_kept(), 0);
+        drop(head.output().unwrap());
+        assert_at_rest(&limiter, 1);
+    });
+}
+
+/// The head finds too few permits while another enters behind it, and has to look twice.
+#[test]
+fn one_call_is_one_loss() {
+    model(|| {
+        let limiter = Limiter::builder("").ceiling(1).patience(2).build().unwrap();
+        let limiter = Arc::new(limiter);
+        let held = limiter.try_acquire().unwrap();
+        let mut head = request(&limiter, 1);
+        drop(held);
+        let barger = limiter.try_acquire().unwrap();
+        let newcomer = spawn({
+            let limiter = limiter.clone();
+            move || Task::start(limiter.acquire_owned())
+        });
+        head.run();
+        let mut newcomer = newcomer.join().unwrap();
+        drop(barger);
+        drop(limiter.try_acquire().expect("it has lost once (I4)"));
+        run_all(&mut [&mut head]);
+        drop(head.output().unwrap());
+        newcomer.run();
+        drop(newcomer.output().unwrap());
+        assert_at_rest(&limiter, 1);
+    });
+}
+
 #[test]
 fn blocking_and_async_waiters_share_the_line() {
     model(|| {
@@ -271,5 +337,53 @@ fn strict_line_lets_nobody_past_while_waiters_are_called() {
         run_all(&mut [&mut last]);
         drop(last.output().unwrap());
         assert_at_rest(&limiter, 1);
+    });
+}
+
+/// The bound is found to be reached when the seat has been taken already.
+#[test]
+fn newcomer_refused_in_the_seat_gives_it_up() {
+    model(|| {
+        let limiter = Limiter::builder("").ceiling(1).max_waiting(1).build().unwrap();
+        let limiter = Arc::new(limiter);
+        let held = limiter.try_acquire_owned().unwrap();
+        let other = spawn({
+            let limiter = limiter.clone();
+            move || Task::start(limiter.acquire_owned())
+        });
+        let mut task = Task::start(limiter.acquire_owned());
+        let mut other = other.join().unwrap();
+        drop(held);
+        let mut refused = 0;
+        for task in [&mut task, &mut other] {
+            task.run();
+            match task.output() {
+                Ok(permit) => drop(permit),
+                Err(error) => {
+                    assert_eq!(error, AcquireError::QueueFull { max_waiting: 1 });
+                    refused += 1;
+                }
+            }
+        }
+        assert!(refused <= 1);
+        assert_at_rest(&limiter, 1);
+    });
+}
+
+/// Neither the count nor the flags stand still while it is taken.
+#[test]
+fn free_permit_is_not_refused_because_the_word_changes() {
+    model(|| {
+        let limiter = Arc::new(Limiter::new("", 2));
+        let held = limiter.try_acquire_owned().unwrap();
+        let mut idle = Task::start(limiter.wait());
+        let releaser = spawn(move || drop(held));
+        let permit = limiter.try_acquire();
+        assert!(permit.is_ok());
+        drop(permit);
+        releaser.join().unwrap();
+        idle.run();
+        assert!(idle.is_done());
+        assert_at_rest(&limiter, 2);
     });
 }

@@ -13,7 +13,7 @@ use event_listener::EventListener;
 
 use super::Queue;
 use crate::state::{CALLED, CLOSED, DISPATCH, Duty, IDLE, QUEUED, Word};
-use crate::sync::atomic::Ordering::{AcqRel, Relaxed};
+use crate::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 
 /// Which waker a listener has, without keeping it alive: what its data pointer says. Two wakers that
 /// have it in common share what they own, so that none of them drops the last of it.
@@ -81,8 +81,8 @@ impl Queue {
         let mut word =
             self.replace(word, word.without(QUEUED).with(DISPATCH | opened).plus(permits))?;
         if permits > 0 {
-            // Relaxed, like every access to `handed`: the queue's mutex orders it with the claims.
-            self.handed.fetch_add(permits as u32, Relaxed);
+            // Release: who claims one need not be who is notified of it, and must see the same.
+            self.handed.fetch_add(permits as u32, Release);
         }
 
         let tokens = usize::from(seat) + permits;
@@ -160,7 +160,8 @@ impl Queue {
             match self.dispatch(word, word, || polled = Pin::new(&mut *listener).poll(cx)) {
                 Ok(word) => {
                     *registered = id;
-                    self.settle(word);
+                    // In full: a last waiter that left meanwhile relies on it.
+                    self.fulfil(word);
                     return polled;
                 }
                 Err(found) => word = found,
@@ -185,7 +186,8 @@ impl Queue {
     /// Takes up to `n` handed permits that nobody has claimed and returns how many.
     fn unhand(&self, n: usize) -> usize {
         let mut taken = 0;
-        let _ = self.handed.fetch_update(Relaxed, Relaxed, |handed| {
+        // Acquire pairs with the Release that handed them.
+        let _ = self.handed.fetch_update(Acquire, Relaxed, |handed| {
             taken = handed.min(n as u32);
             (taken > 0).then_some(handed - taken)
         });
