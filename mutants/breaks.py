@@ -85,7 +85,8 @@ BREAKS = [
     # Entering and leaving.
     Break(Q, "enter: large requests not counted", "if n > 1 {\n            self.large.fetch_add(1, Relaxed);\n        }", ""),
     Break(Q, "leave: the last does not look", "if last && self.word()", "if false && last && self.word()"),
-    Break(Q, "leave: the last looks only for news", "self.fulfil(self.publish());", "self.settle(self.publish());"),
+    Break(Q, "leave: the last looks only for news", "self.fulfil(self.publish());", "self.settle(self.publish());",
+          "a QUEUED left behind while no permit is free: whoever frees one, or asks to be told of idleness, lowers it"),
     Break(Q, "leave: the last looks only for dispatchers", "self.word().has(QUEUED | DISPATCH)", "self.word().has(DISPATCH)"),
     Break(Q, "leave: the last looks only for QUEUED", "self.word().has(QUEUED | DISPATCH)", "self.word().has(QUEUED)"),
     Break(Q, "leave: the last does not publish", "self.fulfil(self.publish());", "self.fulfil(self.word());"),
