@@ -48,6 +48,8 @@ CHECKS = {
     "hostile": ({}, TESTS + "hostile"),
     "shuttle": (SHUTTLE, MODELS + " --release --target-dir target/shuttle"),
     "loom": (LOOM, MODELS + f" --release --target-dir target/loom -- --skip {LONG}"),
+    "loom, three": (LOOM | {"LOOM_MAX_PREEMPTIONS": "3"}, MODELS + " --release --target-dir target/loom --test "
+                    + " --test ".join("cancel ceiling ending large".split())),
     "loom, long": (LOOM, MODELS + f" --release --target-dir target/loom --test line -- {LONG}"),
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use grmgr::{AcquireError, Limiter};
+use grmgr::{AcquireError, Limiter, Wait};
 use loom_tests::{Task, acquire, assert_at_rest, model, request, run_all, spawn, wait_idle};
 
 #[test]
@@ -246,6 +246,14 @@ fn last_cancellation_meets_an_announcement() {
     });
 }
 
+/// All have left while it was paused, so that nobody looks any more.
+fn assert_told(mut idle: Task<Wait<'_>>, limiter: &Limiter) {
+    idle.run();
+    assert!(idle.is_done(), "idle, and nobody was told (I11)");
+    limiter.resume();
+    assert_at_rest(limiter, 1);
+}
+
 /// The one that leaves last does not know of the other by the word, but by the count.
 #[test]
 fn last_to_leave_finds_what_another_has_left() {
@@ -256,13 +264,31 @@ fn last_to_leave_finds_what_another_has_left() {
         let canceller = spawn(move || head.cancel());
         // May find the seat taken, and be on its way to the queue when it is given up.
         let queued = request(&limiter, 1);
-        let mut idle = Task::start(limiter.wait());
+        let idle = Task::start(limiter.wait());
         queued.cancel();
         canceller.join().unwrap();
-        idle.run();
-        assert!(idle.is_done(), "idle, and nobody was told (I11)");
-        limiter.resume();
-        assert_at_rest(&limiter, 1);
+        assert_told(idle, &limiter);
+    });
+}
+
+/// Who calls has found somebody waiting and raises QUEUED for it; it must see that it was the last, and
+/// has left.
+#[test]
+fn last_cancellation_meets_a_call() {
+    model(|| {
+        let limiter = Arc::new(Limiter::new("", 1));
+        let held = limiter.try_acquire_owned().unwrap();
+        let head = request(&limiter, 1);
+        let last = Task::start(limiter.acquire_owned());
+        // Leaves one in the queue.
+        head.cancel();
+        let releaser = spawn(move || drop(held));
+        let canceller = spawn(move || last.cancel());
+        limiter.pause();
+        let idle = Task::start(limiter.wait());
+        releaser.join().unwrap();
+        canceller.join().unwrap();
+        assert_told(idle, &limiter);
     });
 }
 
@@ -280,10 +306,7 @@ fn last_cancellation_meets_a_replaced_waker() {
         let canceller = spawn(move || last.cancel());
         idle.poll_elsewhere();
         canceller.join().unwrap();
-        idle.run();
-        assert!(idle.is_done(), "idle, and nobody was told (I11)");
-        limiter.resume();
-        assert_at_rest(&limiter, 1);
+        assert_told(idle, &limiter);
     });
 }
 
