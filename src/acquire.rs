@@ -57,8 +57,15 @@ impl<L: Deref<Target = Limiter>> AcquireOf<L> {
     /// Takes the permits if that needs no waiting. Who stands in line already does not go past it.
     #[inline]
     fn try_grant(&mut self) -> Option<PermitOf<L>> {
-        let limiter = self.limiter.as_deref().expect(ANSWERED);
-        (!self.waiter.is_waiting() && limiter.take(self.waiter.n())).then(|| self.permit())
+        // Taken out beforehand: between the two locked operations of an acquire and a drop nothing
+        // has to be loaded or stored.
+        let limiter = self.limiter.take().expect(ANSWERED);
+        let n = self.waiter.n();
+        if !self.waiter.is_waiting() && limiter.take(n) {
+            return Some(PermitOf::new(limiter, n));
+        }
+        self.limiter = Some(limiter);
+        None
     }
 
     /// The permits that have been granted.

@@ -20,8 +20,6 @@ pub(crate) enum Refusal {
 #[derive(Debug)]
 pub(crate) struct Waiter {
     n: usize,
-    /// How often it was woken as head and found too few permits.
-    losses: u32,
     place: Place,
 }
 
@@ -29,16 +27,17 @@ pub(crate) struct Waiter {
 enum Place {
     /// Not in line: not yet, or not any more.
     Outside,
-    /// Asleep in the queue, or notified; with the waker that is registered there. The listener is taken out by hand, by `leave_queue`: its
-    /// drop glue would lie on the way of every request that need not wait.
+    /// Asleep in the queue, or notified; with the waker that is registered there. The listener is
+    /// taken out by hand, by `leave_queue`: its drop glue would lie on the way of every request that
+    /// need not wait.
     Queued(ManuallyDrop<EventListener>, WakerId),
-    /// In the seat.
-    Head,
+    /// In the seat, where it has been woken `losses` times and found too few permits.
+    Head { losses: u32 },
 }
 
 impl Waiter {
     pub(crate) const fn new(n: usize) -> Self {
-        Self { n, losses: 0, place: Place::Outside }
+        Self { n, place: Place::Outside }
     }
 
     pub(crate) fn n(&self) -> usize {
@@ -114,7 +113,7 @@ impl Waiter {
                         queue.settle(entered);
                         return None;
                     }
-                    self.place = Place::Head;
+                    self.place = Place::Head { losses: 0 };
                     if queue.count_in() {
                         return None;
                     }
@@ -144,7 +143,7 @@ impl Waiter {
         });
         let (outcome, left) = match token {
             Token::Seat(after) if after.has(HEAD) => {
-                self.place = Place::Head;
+                self.place = Place::Head { losses: 0 };
                 return None;
             }
             Token::Seat(after) if after.has(CLOSED) => (Err(Refusal::Closed), Some(after)),
@@ -162,6 +161,9 @@ impl Waiter {
 
     /// Takes the permits from the seat, or goes to sleep in it.
     fn poll_seated(&mut self, queue: &Queue, cx: &mut Context<'_>) -> Poll<Result<(), Refusal>> {
+        let Place::Head { losses } = &mut self.place else {
+            unreachable!("who is not outside nor queued sits in the seat");
+        };
         let mut word = queue.word();
         let mut lost = false;
         let mut registered = false;
@@ -197,9 +199,9 @@ impl Waiter {
             }
             if word.has(CALLED) && !lost {
                 lost = true;
-                self.losses = self.losses.saturating_add(1);
+                *losses = losses.saturating_add(1);
             }
-            let fair = if self.losses >= queue.patience { FAIR } else { 0 };
+            let fair = if *losses >= queue.patience { FAIR } else { 0 };
             let asleep = word.without(CALLED).with(fair);
             if asleep == word {
                 return Poll::Pending;
@@ -217,7 +219,7 @@ impl Waiter {
         let mut given_back = false;
         let left = match self.place {
             Place::Outside => return false,
-            Place::Head => Some(self.leave_seat(queue)),
+            Place::Head { .. } => Some(self.leave_seat(queue)),
             Place::Queued(..) => {
                 if self.leave_queue().is_some_and(EventListener::discard) {
                     given_back = decline(queue, self.n);
@@ -240,7 +242,7 @@ impl Waiter {
     fn leave_queue(&mut self) -> Option<EventListener> {
         match mem::replace(&mut self.place, Place::Outside) {
             Place::Queued(listener, _) => Some(ManuallyDrop::into_inner(listener)),
-            Place::Outside | Place::Head => None,
+            Place::Outside | Place::Head { .. } => None,
         }
     }
 }
