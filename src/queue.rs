@@ -5,7 +5,8 @@
 //! does a read-modify-write of the word after it, and then does what the word obliges to.** All
 //! such operations are totally ordered and each acquires what was before it, so of any two
 //! changes the later one's author sees both. That is all the ordering there is: no fence, no
-//! `SeqCst`.
+//! `SeqCst`. (One change is made known by another operation that is needed anyway: that of a waiter
+//! that finds QUEUED set; see `notify`.)
 //!
 //! [`Duty`]: crate::state::Duty
 
@@ -15,7 +16,7 @@ use event_listener::{Event, EventListener, Listener};
 
 pub(crate) use self::dispatch::{Token, WakerId};
 use crate::state::{
-    CALLED, CLOSED, DISPATCH, FAIR, HEAD, IDLE, PAUSED, QUEUED, Word, newcomer_barrier,
+    CALLED, CLOSED, Counts, DISPATCH, FAIR, HEAD, IDLE, PAUSED, QUEUED, Word, newcomer_barrier,
 };
 use crate::sync::AtomicWaker;
 use crate::sync::atomic::{
@@ -33,13 +34,11 @@ pub(crate) struct Queue {
     barrier: u64,
     /// The head's waker. Only who sits in the seat registers here.
     pub(crate) head: AtomicWaker,
-    /// Waiters that have not finished, whether asleep, called or seated. A waiter in the queue is
-    /// counted before it sets QUEUED.
-    waiting: AtomicU32,
-    /// Those of them that ask for more than one permit.
+    /// How many wait, and how many of them have been handed a permit. A waiter in the queue is
+    /// counted before it sets QUEUED, or finds it set.
+    counts: AtomicU64,
+    /// Waiters that ask for more than one permit.
     large: AtomicU32,
-    /// Permits handed to waiters that have not claimed them yet.
-    handed: AtomicU32,
     /// How often the head may lose before permits are kept for it.
     pub(crate) patience: u32,
     /// How many may wait. `u32::MAX` stands for any number: so many would not fit in memory.
@@ -70,9 +69,8 @@ impl Queue {
                 barrier: newcomer_barrier(patience),
                 patience,
                 max_waiting,
-                waiting: AtomicU32::new(0),
+                counts: AtomicU64::new(0),
                 large: AtomicU32::new(0),
-                handed: AtomicU32::new(0),
                 line: Event::new(),
                 front: Event::new(),
                 head: AtomicWaker::new(),
@@ -188,16 +186,16 @@ impl Queue {
 
     /// Whether as many wait as may.
     pub(crate) fn is_full(&self) -> bool {
-        self.waiting.load(Relaxed) >= self.max_waiting
+        self.counts().waiting() >= self.max_waiting as usize
     }
 
     /// Counts a waiter in, unless as many wait as may.
     pub(crate) fn count_in(&self) -> bool {
-        // Relaxed: made known like `large`; a head is not asked for. A compare-and-swap, so that a
-        // refused request is at no time counted.
-        self.waiting
-            .fetch_update(Relaxed, Relaxed, |waiting| {
-                (waiting < self.max_waiting).then_some(waiting + 1)
+        // AcqRel: see `notify`. A compare-and-swap, so that a refused request is at no time counted.
+        self.counts
+            .fetch_update(AcqRel, Relaxed, |counts| {
+                (Counts(counts).waiting() < self.max_waiting as usize)
+                    .then_some(counts + Counts::WAITER)
             })
             .is_ok()
     }
@@ -205,21 +203,44 @@ impl Queue {
     /// Lets a request for `n` go that has left the line, or never got into it, then `counted` may
     /// be false. `left` is the word that it left behind, if it changed it.
     pub(crate) fn leave(&self, n: usize, counted: bool, left: Option<Word>) {
-        // AcqRel: the last to leave sees what the earlier ones did to the word, so it finds
-        // QUEUED if one of them had set it.
-        let last = counted && self.waiting.fetch_sub(1, AcqRel) == 1;
+        // AcqRel: the last to leave sees what the earlier ones did to the word, or saw there, so it
+        // finds QUEUED if it was set for one of them.
+        let last = counted && Counts(self.counts.fetch_sub(Counts::WAITER, AcqRel)).waiting() == 1;
         if n > 1 {
             self.large.fetch_sub(1, Relaxed);
         }
-        // The rule above. That nobody waits any more matters where QUEUED was left behind, and to a
-        // dispatcher that may raise it again.
-        if last && self.word().has(QUEUED | DISPATCH) {
-            self.fulfil(self.publish());
-        } else if n > 1 {
+        // The rule above.
+        if last && self.tidy_up() {
+            return;
+        }
+        if n > 1 {
             self.settle(self.publish());
         } else if let Some(word) = left {
             self.settle(word);
         }
+    }
+
+    /// Claims a handed permit for a notified waiter that asks for one, and lets it go; whether there
+    /// was any. What [`claim`](Self::claim) and `leave` do in two operations is done in one.
+    pub(crate) fn leave_with_permit(&self) -> bool {
+        // AcqRel: as both of them.
+        let left = self.counts.fetch_update(AcqRel, Relaxed, |counts| {
+            (Counts(counts).handed() > 0).then(|| counts - Counts::HANDED - Counts::WAITER)
+        });
+        if left.is_ok_and(|before| Counts(before).waiting() == 1) {
+            self.tidy_up();
+        }
+        left.is_ok()
+    }
+
+    /// Nobody waits any more: that matters where QUEUED was left behind, and to a dispatcher that may
+    /// raise it again. Returns whether it did.
+    fn tidy_up(&self) -> bool {
+        let matters = self.word().has(QUEUED | DISPATCH);
+        if matters {
+            self.fulfil(self.publish());
+        }
+        matters
     }
 
     /// The head gives up the seat; returns the word that is left.
@@ -306,11 +327,15 @@ impl Queue {
     /// Permits in flight that their waiters have not seen yet.
     #[cfg(feature = "stats")]
     pub(crate) fn handed(&self) -> usize {
-        self.handed.load(Relaxed) as usize
+        self.counts().handed()
     }
 
     pub(crate) fn waiting(&self) -> usize {
-        self.waiting.load(Relaxed) as usize
+        self.counts().waiting()
+    }
+
+    fn counts(&self) -> Counts {
+        Counts(self.counts.load(Relaxed))
     }
 
     pub(crate) fn max_waiting(&self) -> usize {

@@ -194,7 +194,7 @@ impl Word {
         units_only: impl FnOnce() -> bool,
     ) -> Duty {
         if self.has(DISPATCH) {
-            // Its owner leaves by a compare-and-swap of the whole word and then looks again.
+            // Its owner leaves by a read-modify-write of the word and then looks again.
             return Duty::Nothing;
         }
         if self.has(IDLE) && self.is_idle() {
@@ -222,6 +222,31 @@ impl Word {
         let seat = !self.has(HEAD | CALLED);
         let permits = if free > 1 && units_only() { (free - 1).min(waiting) } else { 0 };
         if seat || permits > 0 { Duty::Call { seat, permits } } else { Duty::Nothing }
+    }
+}
+
+/// What is counted beside the word: waiters that have not finished, whether asleep, called or
+/// seated, and permits handed to them that they have not claimed yet.
+///
+/// ```text
+/// 63          32 31           0
+/// |   handed    |   waiting    |
+/// ```
+#[derive(Clone, Copy)]
+pub(crate) struct Counts(pub(crate) u64);
+
+impl Counts {
+    pub(crate) const WAITER: u64 = 1;
+    pub(crate) const HANDED: u64 = 1 << 32;
+
+    #[inline]
+    pub(crate) fn waiting(self) -> usize {
+        self.0 as u32 as usize
+    }
+
+    #[inline]
+    pub(crate) fn handed(self) -> usize {
+        (self.0 >> 32) as usize
     }
 }
 

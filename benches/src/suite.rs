@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::each_peer;
 use crate::measure::Better::{Higher, Lower, Neither};
 use crate::measure::Group;
-use crate::peers::{NoLimiter, Peer, TwoRmws};
+use crate::peers::{LeastFuture, NoLimiter, Peer, TwoRmws};
 use crate::work::blocking::Hold;
 use crate::work::cancel::Order;
 use crate::work::contended::Shape;
@@ -81,6 +81,7 @@ fn add_uncontended(groups: &mut Vec<Group>, scale: Scale) {
         group_await.add::<P>(move || vec![uncontended::acquire::<P>(ops).ns()]);
     });
     group_await.add::<TwoRmws>(move || vec![uncontended::acquire::<TwoRmws>(ops).ns()]);
+    group_await.add::<LeastFuture>(move || vec![uncontended::acquire::<LeastFuture>(ops).ns()]);
     let mut group_try_owned = group("owned try_acquire + drop");
     let mut group_await_owned = group("owned acquire().await + drop");
     each_peer!(owned, P => {

@@ -12,8 +12,8 @@ use core::task::{Context, Poll, Waker};
 use event_listener::EventListener;
 
 use super::Queue;
-use crate::state::{CALLED, CLOSED, DISPATCH, Duty, IDLE, QUEUED, Word};
-use crate::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use crate::state::{CALLED, CLOSED, Counts, DISPATCH, Duty, IDLE, QUEUED, Word};
+use crate::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 
 /// Which waker a listener has, without keeping it alive: what its data pointer says. Two wakers that
 /// have it in common share what they own, so that none of them drops the last of it.
@@ -48,7 +48,8 @@ impl Queue {
     #[inline(never)]
     pub(super) fn fulfil(&self, mut word: Word) {
         loop {
-            // Relaxed: ordered by the read-modify-write that gave us `word`.
+            // Relaxed: ordered by the read-modify-write that gave us `word`. Waiters that left the word
+            // as it was may be missed here: then too few are called, which shows that there are more.
             let units_only = || self.large.load(Relaxed) == 0;
             let done = match word.duty(|| self.waiting(), units_only) {
                 Duty::Nothing => return,
@@ -61,7 +62,7 @@ impl Queue {
                 }),
                 Duty::Call { seat, permits } => self.call(word, seat, permits),
                 Duty::CallAll => self.dispatch(word, word.without(QUEUED), || {
-                    self.notify(usize::MAX);
+                    self.notify(usize::MAX, 0);
                 }),
             };
             word = done.unwrap_or_else(|found| found);
@@ -80,13 +81,9 @@ impl Queue {
         let opened = if seat { CALLED } else { 0 };
         let mut word =
             self.replace(word, word.without(QUEUED).with(DISPATCH | opened).plus(permits))?;
-        if permits > 0 {
-            // Release: who claims one need not be who is notified of it, and must see the same.
-            self.handed.fetch_add(permits as u32, Release);
-        }
 
         let tokens = usize::from(seat) + permits;
-        let missed = tokens - self.notify(tokens);
+        let missed = tokens - self.notify(tokens, permits);
         let more = missed == 0 && self.waiting() > 0;
 
         // What reached nobody is taken back: permits, as far as they are not claimed by waiters
@@ -169,10 +166,18 @@ impl Queue {
         }
     }
 
-    /// Notifies up to `n` sleepers, the displaced first, and returns how many there were.
+    /// Notifies up to `n` sleepers, the displaced first, with `permits` handed over among them.
+    /// Returns how many there were.
     ///
-    /// Relaxed (no fence): the queue's mutex and the word's own ordering are enough.
-    fn notify(&self, n: usize) -> usize {
+    /// QUEUED has just been lowered. A waiter for one permit that finds it set, after it went to
+    /// sleep and was counted, leaves the word as it is. Its counting and ours are read-modify-writes of
+    /// the same counts: if ours is the first, it sees QUEUED lowered; if not, we see it asleep.
+    ///
+    /// Relaxed notifications (no fence): that and the queue's mutex are enough.
+    fn notify(&self, n: usize, permits: usize) -> usize {
+        // Release also for the permits: who claims one need not be who is notified of it, and must
+        // see the same.
+        self.counts.fetch_add(permits as u64 * Counts::HANDED, AcqRel);
         let mut reached = 0;
         if self.large.load(Relaxed) > 0 {
             reached = self.front.notify_additional_relaxed(n);
@@ -187,11 +192,11 @@ impl Queue {
     fn unhand(&self, n: usize) -> usize {
         let mut taken = 0;
         // Acquire pairs with the Release that handed them.
-        let _ = self.handed.fetch_update(Acquire, Relaxed, |handed| {
-            taken = handed.min(n as u32);
-            (taken > 0).then_some(handed - taken)
+        let _ = self.counts.fetch_update(Acquire, Relaxed, |counts| {
+            taken = Counts(counts).handed().min(n);
+            (taken > 0).then_some(counts - taken as u64 * Counts::HANDED)
         });
-        taken as usize
+        taken
     }
 
     /// Claims a token for a notified waiter that asks for `n` permits. `arrive` tells what becomes

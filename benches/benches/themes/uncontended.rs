@@ -2,7 +2,7 @@
 
 use criterion::Criterion;
 use grmgr_benches::each_peer;
-use grmgr_benches::peers::{Peer, TwoRmws};
+use grmgr_benches::peers::{LeastFuture, Peer, TwoRmws};
 use grmgr_benches::work::uncontended;
 
 use super::time;
@@ -15,6 +15,7 @@ pub(crate) fn bench(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("uncontended/acquire");
     each_peer!(awaited, P => { time(&mut group, P::NAME, uncontended::acquire::<P>); });
     time(&mut group, TwoRmws::NAME, uncontended::acquire::<TwoRmws>);
+    time(&mut group, LeastFuture::NAME, uncontended::acquire::<LeastFuture>);
     group.finish();
 
     let mut group = criterion.benchmark_group("uncontended/acquire_owned");

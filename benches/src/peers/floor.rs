@@ -2,7 +2,9 @@
 //! very same loops.
 
 use std::future::{Future, ready};
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
 
 use super::{AsyncPeer, Kind, Peer};
 
@@ -44,6 +46,100 @@ impl AsyncPeer for TwoRmws {
     }
     fn future_bytes(&self) -> usize {
         0
+    }
+}
+
+/// The least future that counts, can wait and can be cancelled: a load, a check and an exchange; a
+/// flag that tells whether it waits, and a drop that looks at it. It waits by polling, in no order.
+#[derive(Debug)]
+pub struct LeastFuture {
+    /// Permits in flight, and above them how many wait.
+    word: AtomicU64,
+    ceiling: u64,
+}
+
+const WAITER: u64 = 1 << 32;
+
+#[derive(Debug)]
+struct LeastAcquire<'a> {
+    limiter: &'a LeastFuture,
+    waits: bool,
+}
+
+impl<'a> Future for LeastAcquire<'a> {
+    type Output = SecondRmw<'a>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<SecondRmw<'a>> {
+        let word = self.limiter.word.load(Ordering::Relaxed);
+        // Anybody who waits makes it larger than the ceiling.
+        if word < self.limiter.ceiling && self.limiter.exchange(word, word + 1) {
+            return Poll::Ready(SecondRmw(&self.limiter.word));
+        }
+        self.wait(cx)
+    }
+}
+
+impl<'a> LeastAcquire<'a> {
+    #[cold]
+    fn wait(&mut self, cx: &mut Context<'_>) -> Poll<SecondRmw<'a>> {
+        if !self.waits {
+            self.waits = true;
+            self.limiter.word.fetch_add(WAITER, Ordering::Relaxed);
+        }
+        let word = self.limiter.word.load(Ordering::Relaxed);
+        if word % WAITER < self.limiter.ceiling && self.limiter.exchange(word, word - WAITER + 1) {
+            self.waits = false;
+            return Poll::Ready(SecondRmw(&self.limiter.word));
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    #[cold]
+    fn cancel(&self) {
+        self.limiter.word.fetch_sub(WAITER, Ordering::Relaxed);
+    }
+}
+
+impl Drop for LeastAcquire<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        if self.waits {
+            self.cancel();
+        }
+    }
+}
+
+impl LeastFuture {
+    #[inline]
+    fn exchange(&self, old: u64, new: u64) -> bool {
+        self.word.compare_exchange(old, new, Ordering::Acquire, Ordering::Relaxed).is_ok()
+    }
+}
+
+impl Peer for LeastFuture {
+    const NAME: &'static str = "least future";
+    const KIND: Kind = Kind::Floor;
+    type Permit<'a> = SecondRmw<'a>;
+
+    fn new(ceiling: usize) -> Self {
+        Self { word: AtomicU64::new(0), ceiling: ceiling as u64 }
+    }
+    #[inline]
+    fn try_acquire(&self) -> Option<SecondRmw<'_>> {
+        let word = self.word.load(Ordering::Relaxed);
+        (word < self.ceiling && self.exchange(word, word + 1)).then(|| SecondRmw(&self.word))
+    }
+}
+
+impl AsyncPeer for LeastFuture {
+    #[inline]
+    async fn acquire(&self) -> SecondRmw<'_> {
+        LeastAcquire { limiter: self, waits: false }.await
+    }
+    fn future_bytes(&self) -> usize {
+        size_of::<LeastAcquire<'_>>()
     }
 }
 

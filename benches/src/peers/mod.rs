@@ -18,7 +18,7 @@ mod tokio;
 pub use self::async_lock::AsyncLock;
 pub use self::asyncband::Asyncband;
 pub use self::condvar::{ParkingLot, Std};
-pub use self::floor::{NoLimiter, TwoRmws};
+pub use self::floor::{LeastFuture, NoLimiter, TwoRmws};
 pub use self::futures_intrusive::FuturesIntrusive;
 pub use self::grmgr::{Grmgr, GrmgrStrict};
 pub use self::maitake::Maitake;
