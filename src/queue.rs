@@ -5,8 +5,7 @@
 //! does a read-modify-write of the word after it, and then does what the word obliges to.** All
 //! such operations are totally ordered and each acquires what was before it, so of any two
 //! changes the later one's author sees both. That is all the ordering there is: no fence, no
-//! `SeqCst`. (One change is made known by another operation that is needed anyway: that of a waiter
-//! that finds QUEUED set; see `notify`.)
+//! `SeqCst`. Two changes are made known in another way, for speed: see `notify` and `unhand`.
 //!
 //! [`Duty`]: crate::state::Duty
 
@@ -121,7 +120,8 @@ impl Queue {
     /// Takes `n` permits without standing in line; whether it could.
     #[inline]
     pub(crate) fn take(&self, n: usize) -> bool {
-        // Relaxed: a word that is out of date costs a failed exchange and no more.
+        // Relaxed: a word that is out of date costs a failed exchange, or refuses what it would have
+        // refused a moment ago.
         let mut word = Word(self.word.load(Relaxed));
         // Without any flag, as it mostly is, there is no need to know which ones count.
         if word.admits_if_plain(n) {
@@ -178,7 +178,7 @@ impl Queue {
     /// Tells of a request for `n` that is about to enter: from now on nothing is handed over past
     /// a large one.
     pub(crate) fn expect(&self, n: usize) {
-        // Relaxed: made known by the read-modify-write with which it takes its place.
+        // Relaxed: made known by the read-modify-writes with which it is counted and takes its place.
         if n > 1 {
             self.large.fetch_add(1, Relaxed);
         }
@@ -209,38 +209,15 @@ impl Queue {
         if n > 1 {
             self.large.fetch_sub(1, Relaxed);
         }
-        // The rule above.
-        if last && self.tidy_up() {
-            return;
-        }
-        if n > 1 {
+        // The rule above. That nobody waits any more matters where QUEUED was left behind, and to a
+        // dispatcher that may raise it again.
+        if last && self.word().has(QUEUED | DISPATCH) {
+            self.fulfil(self.publish());
+        } else if n > 1 {
             self.settle(self.publish());
         } else if let Some(word) = left {
             self.settle(word);
         }
-    }
-
-    /// Claims a handed permit for a notified waiter that asks for one, and lets it go; whether there
-    /// was any. What [`claim`](Self::claim) and `leave` do in two operations is done in one.
-    pub(crate) fn leave_with_permit(&self) -> bool {
-        // AcqRel: as both of them.
-        let left = self.counts.fetch_update(AcqRel, Relaxed, |counts| {
-            (Counts(counts).handed() > 0).then(|| counts - Counts::HANDED - Counts::WAITER)
-        });
-        if left.is_ok_and(|before| Counts(before).waiting() == 1) {
-            self.tidy_up();
-        }
-        left.is_ok()
-    }
-
-    /// Nobody waits any more: that matters where QUEUED was left behind, and to a dispatcher that may
-    /// raise it again. Returns whether it did.
-    fn tidy_up(&self) -> bool {
-        let matters = self.word().has(QUEUED | DISPATCH);
-        if matters {
-            self.fulfil(self.publish());
-        }
-        matters
     }
 
     /// The head gives up the seat; returns the word that is left.

@@ -102,10 +102,8 @@ impl Waiter {
                 // Nobody waits: straight to the seat, without touching the queue.
                 word.with(HEAD)
             };
-            // Entering has to be a read-modify-write of the word, even if that changes nothing. But a
-            // small request that finds QUEUED set has done enough when it was counted.
-            let replaced =
-                if next == word && self.n == 1 { Ok(next) } else { queue.replace(word, next) };
+            // If QUEUED is set already, being counted was enough: see `Queue::notify`.
+            let replaced = if next == word { Ok(next) } else { queue.replace(word, next) };
             match replaced {
                 Err(found) => word = found,
                 Ok(left) if left.in_flight() != word.in_flight() => break (Ok(()), left),
@@ -134,11 +132,7 @@ impl Waiter {
     /// Claims what it was called for: the seat, or a permit.
     fn arrive(&mut self, queue: &Queue, cx: &mut Context<'_>) -> Option<Result<(), Refusal>> {
         let n = self.n;
-        // Mostly it has been handed the one permit that it asks for.
-        if n == 1 && queue.leave_with_permit() {
-            return Some(Ok(()));
-        }
-        let token = queue.claim(n, |word| {
+        let token = queue.claim(n, n == 1, |word| {
             if word.has(CLOSED) {
                 word.vacated()
             } else if word.admits(n) {
@@ -155,7 +149,8 @@ impl Waiter {
             }
             Token::Seat(after) if after.has(CLOSED) => (Err(Refusal::Closed), Some(after)),
             Token::Seat(after) => (Ok(()), Some(after)),
-            Token::Permit if n == 1 => (Ok(()), None),
+            // All that it asked for: it has left with it.
+            Token::Permit if n == 1 => return Some(Ok(())),
             Token::Permit => {
                 self.place = Place::queued(queue.displace(), cx);
                 return None;
@@ -264,7 +259,7 @@ impl Place {
 /// Gives back the token of a notified waiter that has no more use for it; returns whether that was
 /// a permit.
 fn decline(queue: &Queue, n: usize) -> bool {
-    match queue.claim(n, Word::vacated) {
+    match queue.claim(n, false, Word::vacated) {
         Token::Seat(after) => queue.settle(after),
         Token::Permit => {
             queue.release(1);

@@ -145,6 +145,29 @@ fn newcomer_meets_a_seat_that_is_taken_back() {
     });
 }
 
+/// Everybody in the queue has been called, so there is nobody in it to be notified but the newcomer,
+/// who finds QUEUED set and changes nothing in the word.
+#[test]
+fn newcomer_behind_the_called_meets_a_release() {
+    model(|| {
+        let limiter = Limiter::builder("").ceiling(2).patience(0).build().unwrap();
+        let limiter = Arc::new(limiter);
+        let held = [(); 2].map(|()| limiter.try_acquire_owned().unwrap());
+        let head = request(&limiter, 1);
+        let mut called = request(&limiter, 1);
+        // The head is woken, and the other is handed the second permit.
+        drop(held);
+        let newcomer = spawn({
+            let limiter = limiter.clone();
+            move || drop(acquire(&limiter, 1).unwrap())
+        });
+        drop(head.finish());
+        newcomer.join().unwrap();
+        serve_all(&mut [&mut called]);
+        assert_at_rest(&limiter, 2);
+    });
+}
+
 #[test]
 fn enqueue_meets_the_seat_given_up() {
     model(|| {

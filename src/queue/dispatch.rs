@@ -89,7 +89,7 @@ impl Queue {
         // What reached nobody is taken back: permits, as far as they are not claimed by waiters
         // that had been called before. If that leaves one token, it is the open seat; or, if that
         // has been taken, the permit that its taker was called with.
-        let mut back = if missed > 0 { self.unhand(missed.min(permits)) } else { 0 };
+        let mut back = if missed > 0 { self.unhand(missed.min(permits), false) } else { 0 };
         let mut seat_left = back < missed;
         loop {
             let mut next = word.without(DISPATCH);
@@ -101,7 +101,7 @@ impl Queue {
                     next = next.vacated();
                 } else {
                     seat_left = false;
-                    back += self.unhand(1);
+                    back += self.unhand(1, false);
                 }
             }
             match self.replace(word, next.minus(back)) {
@@ -169,9 +169,9 @@ impl Queue {
     /// Notifies up to `n` sleepers, the displaced first, with `permits` handed over among them.
     /// Returns how many there were.
     ///
-    /// QUEUED has just been lowered. A waiter for one permit that finds it set, after it went to
-    /// sleep and was counted, leaves the word as it is. Its counting and ours are read-modify-writes of
-    /// the same counts: if ours is the first, it sees QUEUED lowered; if not, we see it asleep.
+    /// QUEUED has just been lowered. A waiter that finds it set, after it went to sleep and was
+    /// counted, leaves the word as it is. Its counting and ours are read-modify-writes of the same
+    /// counts: if ours is the first, it sees QUEUED lowered; if not, we see it asleep.
     ///
     /// Relaxed notifications (no fence): that and the queue's mutex are enough.
     fn notify(&self, n: usize, permits: usize) -> usize {
@@ -188,32 +188,37 @@ impl Queue {
         reached
     }
 
-    /// Takes up to `n` handed permits that nobody has claimed and returns how many.
-    fn unhand(&self, n: usize) -> usize {
+    /// Takes up to `n` handed permits that nobody has claimed and returns how many. If there are any
+    /// and `leave` is set, a waiter is counted out with them.
+    fn unhand(&self, n: usize, leave: bool) -> usize {
         let mut taken = 0;
-        // Acquire pairs with the Release that handed them.
+        // Acquire pairs with the Release that handed them. A waiter that leaves with a permit need not
+        // be known to the last one to leave (see `Queue::leave`), nor be that: what it left behind, it
+        // finds when it gives the permit back.
         let _ = self.counts.fetch_update(Acquire, Relaxed, |counts| {
             taken = Counts(counts).handed().min(n);
-            (taken > 0).then_some(counts - taken as u64 * Counts::HANDED)
+            let left = if leave { Counts::WAITER } else { 0 };
+            (taken > 0).then(|| counts - taken as u64 * Counts::HANDED - left)
         });
         taken
     }
 
     /// Claims a token for a notified waiter that asks for `n` permits. `arrive` tells what becomes
-    /// of the word if it is the open seat.
+    /// of the word if it is the open seat. If it is a permit and `leave` is set, the waiter is counted
+    /// out in the same operation.
     ///
     /// Who asks for one permit prefers a handed one: the seat may have been opened for a larger
     /// request, which has no use for anything else.
     #[inline]
-    pub(crate) fn claim(&self, n: usize, arrive: impl Fn(Word) -> Word) -> Token {
+    pub(crate) fn claim(&self, n: usize, leave: bool, arrive: impl Fn(Word) -> Word) -> Token {
         loop {
-            if n == 1 && self.unhand(1) == 1 {
+            if n == 1 && self.unhand(1, leave) == 1 {
                 return Token::Permit;
             }
             match self.update(|word| word.seat_is_open().then(|| arrive(word))) {
                 Ok((_, after)) => return Token::Seat(after),
                 // Whoever took the seat left the token that it had been called with.
-                Err(_) if self.unhand(1) == 1 => return Token::Permit,
+                Err(_) if self.unhand(1, leave) == 1 => return Token::Permit,
                 Err(word) if word.has(CLOSED) => return Token::Nothing,
                 // Others have changed tokens meanwhile, and one is left.
                 Err(_) => {}

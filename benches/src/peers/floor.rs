@@ -50,7 +50,8 @@ impl AsyncPeer for TwoRmws {
 }
 
 /// The least future that counts, can wait and can be cancelled: a load, a check and an exchange; a
-/// flag that tells whether it waits, and a drop that looks at it. It waits by polling, in no order.
+/// flag that tells whether it waits, and a drop that looks at it. It waits by polling, in no order,
+/// and out of line as any wait is: inlined here, it would have all of the future kept in registers.
 #[derive(Debug)]
 pub struct LeastFuture {
     /// Permits in flight, and above them how many wait.
@@ -81,7 +82,7 @@ impl<'a> Future for LeastAcquire<'a> {
 }
 
 impl<'a> LeastAcquire<'a> {
-    #[cold]
+    #[inline(never)]
     fn wait(&mut self, cx: &mut Context<'_>) -> Poll<SecondRmw<'a>> {
         if !self.waits {
             self.waits = true;
@@ -96,7 +97,7 @@ impl<'a> LeastAcquire<'a> {
         Poll::Pending
     }
 
-    #[cold]
+    #[inline(never)]
     fn cancel(&self) {
         self.limiter.word.fetch_sub(WAITER, Ordering::Relaxed);
     }
