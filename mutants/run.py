@@ -45,9 +45,9 @@ CHECKS = {
     "wakers": ({}, TESTS + "wakers --test blocking --test field"),
     "rounds": ({"MODEL_ROUNDS": "500"}, MODELS),
     "reference": ({}, TESTS + "reference_model"),
+    "loom": (LOOM, MODELS + f" --release --target-dir target/loom -- --skip {LONG}"),
     "hostile": ({}, TESTS + "hostile"),
     "shuttle": (SHUTTLE, MODELS + " --release --target-dir target/shuttle"),
-    "loom": (LOOM, MODELS + f" --release --target-dir target/loom -- --skip {LONG}"),
     "loom, three": (LOOM | {"LOOM_MAX_PREEMPTIONS": "3"}, MODELS + " --release --target-dir target/loom --test "
                     + " --test ".join("cancel ceiling ending large".split())),
     "loom, long": (LOOM, MODELS + f" --release --target-dir target/loom --test line -- {LONG}"),
