@@ -88,25 +88,25 @@ impl<L: Deref<Target = Limiter>> AcquireOf<L> {
             if !waited && self.waiter.is_waiting() {
                 self.since = limiter.on_waiting();
             }
-            match ready!(polled) {
-                Ok(()) => {
-                    limiter.on_granted(n);
-                    if waited {
-                        limiter.on_waited(&self.since);
-                    }
-                    Ok(())
+            ready!(polled).map_err(|refusal| match refusal {
+                Refusal::Closed => AcquireError::Closed,
+                Refusal::QueueFull => {
+                    AcquireError::QueueFull { max_waiting: limiter.queue.max_waiting() }
                 }
-                Err(Refusal::Closed) => Err(AcquireError::Closed),
-                Err(Refusal::QueueFull) => {
-                    Err(AcquireError::QueueFull { max_waiting: limiter.queue.max_waiting() })
-                }
-            }
+            })
         };
         if let Err(error) = outcome {
             limiter.on_refused(error);
             self.limiter = None;
+            return Poll::Ready(Err(error));
         }
-        Poll::Ready(outcome.map(|()| self.permit()))
+        // The guard first: a clock that panics must not cost the permit.
+        let permit = self.permit();
+        permit.limiter().on_granted(n);
+        if waited {
+            permit.limiter().on_waited(&self.since);
+        }
+        Poll::Ready(Ok(permit))
     }
 
     #[cold]

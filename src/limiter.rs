@@ -255,7 +255,8 @@ impl Limiter {
     /// If no permit is forgotten (I14).
     #[track_caller]
     pub fn done(&self) {
-        // Relaxed: only the count matters; the release below does the ordering.
+        // Relaxed: only the count matters. That a permit was forgotten, the caller knows by an ordering
+        // of its own; the release below does the rest.
         let forgotten =
             self.forgotten.fetch_update(Relaxed, Relaxed, |forgotten| forgotten.checked_sub(1));
         assert!(

@@ -50,7 +50,7 @@ pub(crate) const PAUSED: u64 = 1 << 62;
 /// Somebody waits for the limiter to be idle.
 pub(crate) const IDLE: u64 = 1 << 63;
 
-/// Any of these set: somebody waits for a permit.
+/// Any of these set: somebody waits for a permit, or did, and QUEUED is left until a permit is free.
 pub(crate) const LINE: u64 = QUEUED | HEAD | CALLED | DISPATCH;
 /// Any of these set: a release has to look whether somebody is to be woken. An open seat alone
 /// (`CALLED`) needs nothing: who is on the way will look.
@@ -184,9 +184,9 @@ impl Word {
         self.free() > 0 || self.has(CLOSED | IDLE)
     }
 
-    /// What whoever brought this word about has to do now. `waiting` is how many waiters there
-    /// are at the most, `units_only` whether all of them ask for one permit; both are asked for
-    /// only where they matter.
+    /// What whoever brought this word about has to do now. `waiting` is how many waiters are known
+    /// of, `units_only` whether all of them ask for one permit; both are asked for only where they
+    /// matter.
     #[inline]
     pub(crate) fn duty(
         self,

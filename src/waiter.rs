@@ -73,8 +73,8 @@ impl Waiter {
 
     /// Enters the line, or is served or refused on the way.
     ///
-    /// It is counted as waiting only when its place is certain, and nobody who sees it counted can
-    /// get in front of it.
+    /// It is counted as waiting only when its place is certain: once this has returned, nobody gets in
+    /// front of it.
     fn enter(&mut self, queue: &Queue, cx: &mut Context<'_>) -> Option<Result<(), Refusal>> {
         queue.expect(self.n);
         let mut listener = None;

@@ -2,10 +2,13 @@
 
 mod common;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use common::{Task, request, take_all, waiter, waiters};
-use grmgr::{Adjust, Limiter, ManualClock, Stats, TryAcquireError};
+use grmgr::{Adjust, Clock, Limiter, ManualClock, Stats, TryAcquireError};
 
 fn limiter() -> (ManualClock, Limiter) {
     let clock = ManualClock::new();
@@ -31,7 +34,7 @@ fn nothing_has_happened_at_first() {
 #[test]
 fn every_permit_granted_is_counted() {
     let (_clock, limiter) = limiter();
-    let limiter = std::sync::Arc::new(limiter);
+    let limiter = Arc::new(limiter);
     drop(limiter.try_acquire().unwrap());
     drop(limiter.try_acquire_many_owned(2).unwrap());
     drop(request(&limiter, 2).granted());
@@ -228,4 +231,30 @@ fn other_waits_are_not_counted() {
     drop(held);
     assert!(idle.run());
     assert_eq!(stats(&limiter).waited, 0);
+}
+
+/// A clock that can be told to panic.
+struct Broken(Arc<AtomicBool>);
+
+impl Clock for Broken {
+    fn now(&self) -> Duration {
+        assert!(!self.0.load(Relaxed), "the clock is broken");
+        Duration::ZERO
+    }
+}
+
+#[test]
+fn clock_that_panics_costs_no_permit() {
+    let broken = Arc::new(AtomicBool::new(false));
+    let limiter = Limiter::builder("stats").ceiling(1).clock(Broken(broken.clone()));
+    let limiter = limiter.build().unwrap();
+    let held = limiter.try_acquire().unwrap();
+    let mut waiter = request(&limiter, 1);
+    drop(held);
+    broken.store(true, Relaxed);
+    // It is granted now, and asks how long it has waited.
+    catch_unwind(AssertUnwindSafe(|| waiter.poll())).unwrap_err();
+    drop(waiter);
+    assert_eq!((limiter.in_flight(), limiter.waiting()), (0, 0));
+    drop(limiter.try_acquire().unwrap());
 }

@@ -26,6 +26,30 @@ fn large_head_meets_small_ones() {
     });
 }
 
+/// Who finds it in the seat has to know as well that it is large.
+#[test]
+fn large_newcomer_in_the_seat_meets_a_release() {
+    model(|| {
+        let limiter = Limiter::builder("").ceiling(2).patience(0).build().unwrap();
+        let limiter = Arc::new(limiter);
+        let held = [(); 2].map(|()| limiter.try_acquire_owned().unwrap());
+        let newcomers = spawn({
+            let limiter = limiter.clone();
+            move || [2, 1].map(|n| Task::start(limiter.clone().acquire_many_owned(n)))
+        });
+        drop(held);
+        let [mut large, mut small] = newcomers.join().unwrap();
+        small.run();
+        large.run();
+        assert!(large.is_done(), "is not served (I3)");
+        assert!(!small.is_done(), "overtook the head (I4)");
+        drop(large);
+        small.run();
+        drop(small.output().unwrap());
+        assert_at_rest(&limiter, 2);
+    });
+}
+
 #[test]
 fn large_newcomer_that_is_handed_a_permit_gives_it_back() {
     model(|| {

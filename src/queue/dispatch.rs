@@ -37,7 +37,7 @@ pub(crate) enum Token {
 }
 
 impl Queue {
-    /// Does what `word`, which the caller has just brought about, obliges to.
+    /// Does what `word`, which the caller has just brought about or entered by, obliges to.
     #[inline]
     pub(crate) fn settle(&self, word: Word) {
         if word.has_news() {
@@ -49,7 +49,8 @@ impl Queue {
     pub(super) fn fulfil(&self, mut word: Word) {
         loop {
             // Relaxed: ordered by the read-modify-write that gave us `word`. Waiters that left the word
-            // as it was may be missed here: then too few are called, which shows that there are more.
+            // as it was may be missed here. Then too few are called, which shows that there are more;
+            // or a permit is handed to a large one, which gives it back.
             let units_only = || self.large.load(Relaxed) == 0;
             let done = match word.duty(|| self.waiting(), units_only) {
                 Duty::Nothing => return,
@@ -193,8 +194,9 @@ impl Queue {
     fn unhand(&self, n: usize, leave: bool) -> usize {
         let mut taken = 0;
         // Acquire pairs with the Release that handed them. A waiter that leaves with a permit need not
-        // be known to the last one to leave (see `Queue::leave`), nor be that: what it left behind, it
-        // finds when it gives the permit back.
+        // be known to the last one to leave (see `Queue::leave`), who knows of the call that it got it
+        // by; nor need it look itself: while it keeps the permit nothing depends on a QUEUED left behind,
+        // and whoever makes a permit free looks.
         let _ = self.counts.fetch_update(Acquire, Relaxed, |counts| {
             taken = Counts(counts).handed().min(n);
             let left = if leave { Counts::WAITER } else { 0 };
