@@ -294,6 +294,11 @@ pub fn idle() {
     yield_now();
 }
 
+/// A limiter in which no newcomer overtakes a waiter.
+pub fn strict(ceiling: usize) -> Arc<Limiter> {
+    Arc::new(Limiter::builder("").ceiling(ceiling).patience(0).build().expect("valid settings"))
+}
+
 /// A request that has been polled once.
 pub fn request(limiter: &Limiter, n: usize) -> Task<Acquire<'_>> {
     Task::start(limiter.acquire_many(n))

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use grmgr::Limiter;
-use loom_tests::{Task, acquire, assert_at_rest, model, request, run_all, serve, serve_all, spawn};
+use loom_tests::{
+    Task, acquire, assert_at_rest, model, request, run_all, serve, serve_all, spawn, strict,
+};
 
 #[test]
 fn large_head_meets_small_ones() {
@@ -30,8 +32,7 @@ fn large_head_meets_small_ones() {
 #[test]
 fn large_newcomer_in_the_seat_meets_a_release() {
     model(|| {
-        let limiter = Limiter::builder("").ceiling(2).patience(0).build().unwrap();
-        let limiter = Arc::new(limiter);
+        let limiter = strict(2);
         let held = [(); 2].map(|()| limiter.try_acquire_owned().unwrap());
         let newcomers = spawn({
             let limiter = limiter.clone();
@@ -76,8 +77,7 @@ fn large_newcomer_that_is_handed_a_permit_gives_it_back() {
 #[test]
 fn displaced_large_request_is_served_before_later_ones() {
     model(|| {
-        let limiter = Limiter::builder("").ceiling(3).patience(0).build().unwrap();
-        let limiter = Arc::new(limiter);
+        let limiter = strict(3);
         let [first, second, third] = [(); 3].map(|()| limiter.try_acquire_owned().unwrap());
         let mut head = request(&limiter, 1);
         let mut unit = request(&limiter, 1);
@@ -104,8 +104,7 @@ fn displaced_large_request_is_served_before_later_ones() {
 #[test]
 fn displaced_large_request_is_called_to_the_seat_given_up() {
     model(|| {
-        let limiter = Limiter::builder("").ceiling(3).patience(0).build().unwrap();
-        let limiter = Arc::new(limiter);
+        let limiter = strict(3);
         let [first, second, third] = [(); 3].map(|()| limiter.try_acquire_owned().unwrap());
         let head = Task::start(limiter.acquire_owned());
         let mut unit = request(&limiter, 1);
@@ -175,8 +174,7 @@ fn cancelled_large_request_lets_the_small_ones_behind_it_be_called() {
 #[test]
 fn seat_given_up_hands_nothing_over_past_a_large_request() {
     model(|| {
-        let limiter = Limiter::builder("").ceiling(2).patience(0).build().unwrap();
-        let limiter = Arc::new(limiter);
+        let limiter = strict(2);
         let [first, second] = [(); 2].map(|()| limiter.try_acquire_owned().unwrap());
         let head = request(&limiter, 1);
         drop(first);

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use grmgr::{AcquireError, Limiter};
-use loom_tests::{Task, acquire, assert_at_rest, model, request, run_all, serve, serve_all, spawn};
+use loom_tests::{
+    Task, acquire, assert_at_rest, model, request, run_all, serve, serve_all, spawn, strict,
+};
 
 #[test]
 fn release_meets_enqueue() {
@@ -150,8 +152,7 @@ fn newcomer_meets_a_seat_that_is_taken_back() {
 #[test]
 fn newcomer_behind_the_called_meets_a_release() {
     model(|| {
-        let limiter = Limiter::builder("").ceiling(2).patience(0).build().unwrap();
-        let limiter = Arc::new(limiter);
+        let limiter = strict(2);
         let held = [(); 2].map(|()| limiter.try_acquire_owned().unwrap());
         let head = request(&limiter, 1);
         let mut called = request(&limiter, 1);
@@ -196,8 +197,7 @@ fn enqueue_meets_the_seat_given_up() {
 #[test]
 fn strict_line_is_served_in_order() {
     model(|| {
-        let limiter = Limiter::builder("").ceiling(2).patience(0).build().unwrap();
-        let limiter = Arc::new(limiter);
+        let limiter = strict(2);
         let [first, second] = [(); 2].map(|()| limiter.try_acquire_owned().unwrap());
         let mut a = request(&limiter, 1);
         let mut b = request(&limiter, 1);
@@ -217,8 +217,7 @@ fn strict_line_is_served_in_order() {
 #[test]
 fn newcomer_behind_a_called_head_is_handed_what_is_free() {
     model(|| {
-        let limiter = Limiter::builder("").ceiling(2).patience(0).build().unwrap();
-        let limiter = Arc::new(limiter);
+        let limiter = strict(2);
         let [first, second] = [(); 2].map(|()| limiter.try_acquire_owned().unwrap());
         let mut head = request(&limiter, 1);
         drop(first);
@@ -345,8 +344,7 @@ fn blocking_and_async_waiters_share_the_line() {
 #[test]
 fn strict_line_lets_nobody_past_while_waiters_are_called() {
     model(|| {
-        let limiter = Limiter::builder("").ceiling(1).patience(0).build().unwrap();
-        let limiter = Arc::new(limiter);
+        let limiter = strict(1);
         let held = limiter.try_acquire_owned().unwrap();
         let head = request(&limiter, 1);
         let called = Task::start(limiter.acquire_owned());

@@ -72,12 +72,10 @@ impl<'a> Future for LeastAcquire<'a> {
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<SecondRmw<'a>> {
-        let word = self.limiter.word.load(Ordering::Relaxed);
-        // Anybody who waits makes it larger than the ceiling.
-        if word < self.limiter.ceiling && self.limiter.exchange(word, word + 1) {
-            return Poll::Ready(SecondRmw(&self.limiter.word));
+        match self.limiter.try_acquire() {
+            Some(permit) => Poll::Ready(permit),
+            None => self.wait(cx),
         }
-        self.wait(cx)
     }
 }
 
@@ -130,6 +128,7 @@ impl Peer for LeastFuture {
     #[inline]
     fn try_acquire(&self) -> Option<SecondRmw<'_>> {
         let word = self.word.load(Ordering::Relaxed);
+        // Anybody who waits makes it larger than the ceiling.
         (word < self.ceiling && self.exchange(word, word + 1)).then(|| SecondRmw(&self.word))
     }
 }
