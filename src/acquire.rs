@@ -13,6 +13,8 @@ use alloc::sync::Arc;
 
 use crate::observe::Since;
 use crate::permit::PermitOf;
+#[cfg(feature = "std")]
+use crate::sync::thread::yield_now;
 use crate::waiter::{Refusal, Waiter};
 use crate::{AcquireError, Limiter};
 
@@ -61,7 +63,7 @@ impl<L: Deref<Target = Limiter>> AcquireOf<L> {
         // has to be loaded or stored.
         let limiter = self.limiter.take().expect(ANSWERED);
         let n = self.waiter.n();
-        if !self.waiter.is_waiting() && limiter.take(n) {
+        if !self.waiter.is_waiting() && limiter.take(n, self.waiter.gives_way()) {
             return Some(PermitOf::new(limiter, n));
         }
         self.limiter = Some(limiter);
@@ -83,6 +85,9 @@ impl<L: Deref<Target = Limiter>> AcquireOf<L> {
         let answer = if waited { None } else { limiter.answer_without_waiting(n) };
         let outcome = if let Some(answer) = answer {
             answer
+        } else if self.waiter.give_way(&limiter.queue) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
         } else {
             let polled = self.waiter.poll(&limiter.queue, cx);
             if !waited && self.waiter.is_waiting() {
@@ -167,10 +172,15 @@ impl<L: Deref<Target = Limiter> + Unpin> AcquireOf<L> {
         deadline: impl FnOnce() -> Option<Instant>,
     ) -> Option<Result<PermitOf<L>, AcquireError>> {
         // A permit that is free needs neither a parker nor the time.
-        match self.try_grant() {
-            Some(permit) => Some(Ok(permit)),
-            None => crate::block::block_on(self, deadline()),
+        if let Some(permit) = self.try_grant() {
+            return Some(Ok(permit));
         }
+        let limiter = self.limiter.as_deref().expect(ANSWERED);
+        let may_wait = limiter.answer_without_waiting(self.waiter.n()).is_none();
+        if may_wait && self.waiter.give_way(&limiter.queue) {
+            yield_now();
+        }
+        crate::block::block_on(self, deadline())
     }
 }
 

@@ -277,10 +277,10 @@ impl Limiter {
         self.queue.release(n);
     }
 
-    /// Takes `n` permits without waiting; whether it could.
+    /// Takes `n` permits without waiting; whether it could. See [`Queue::take`].
     #[inline]
-    pub(crate) fn take(&self, n: usize) -> bool {
-        let taken = (n <= 1 || n <= self.throttle.max) && self.queue.take(n);
+    pub(crate) fn take(&self, n: usize, gives_way: bool) -> bool {
+        let taken = (n <= 1 || n <= self.throttle.max) && self.queue.take(n, gives_way);
         if taken {
             self.on_granted(n);
         }
@@ -289,7 +289,7 @@ impl Limiter {
 
     #[inline]
     fn try_take(&self, n: usize) -> Result<(), TryAcquireError> {
-        if self.take(n) { Ok(()) } else { self.try_refused(n) }
+        if self.take(n, false) { Ok(()) } else { self.try_refused(n) }
     }
 
     #[cold]

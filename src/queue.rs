@@ -10,19 +10,24 @@
 //! [`Duty`]: crate::state::Duty
 
 mod dispatch;
+mod sizes;
 
 use event_listener::{Event, EventListener, Listener};
 
 pub(crate) use self::dispatch::{Token, WakerId};
+pub(crate) use self::sizes::{Entry, Sizes};
 use crate::state::{
     CALLED, CLOSED, Counts, DISPATCH, FAIR, HEAD, IDLE, PAUSED, QUEUED, Word, newcomer_barrier,
 };
 use crate::sync::AtomicWaker;
 use crate::sync::atomic::{
-    AtomicU32, AtomicU64,
+    AtomicBool, AtomicU32, AtomicU64,
     Ordering::{AcqRel, Acquire, Relaxed},
 };
 use crate::sync::const_unless_loom;
+
+/// How many overtakes each loss that the head may suffer is worth.
+const OVERTAKES_A_LOSS: u32 = 16;
 
 // In this order, what a release, a wake-up and a newcomer touch lies in one cache line: a limiter
 // begins with its queue, at the beginning of a line.
@@ -36,13 +41,21 @@ pub(crate) struct Queue {
     /// How many wait, and how many of them have been handed a permit. A waiter in the queue is
     /// counted before it sets QUEUED, or finds it set.
     counts: AtomicU64,
-    /// Waiters that ask for more than one permit.
-    large: AtomicU32,
+    /// How often newcomers have gone past the present head while it was called (I16).
+    overtakes: AtomicU32,
     /// How often the head may lose before permits are kept for it.
-    pub(crate) patience: u32,
+    patience: u32,
+    /// How often the present head has found too few permits.
+    losses: AtomicU32,
     /// How many may wait. `u32::MAX` stands for any number: so many would not fit in memory.
     max_waiting: u32,
+    /// What a large head asks for beyond one permit.
+    head_extra: AtomicU32,
+    /// Whether the thread that is calling waiters has done its share; see [`Queue::is_tired`].
+    tired: AtomicBool,
 
+    /// Where the large requests stand in `line`.
+    pub(crate) sizes: Sizes,
     /// Where waiters sleep.
     line: Event,
     /// Where a large request sleeps that had been called out of turn (see [`Queue::displace`]).
@@ -69,7 +82,11 @@ impl Queue {
                 patience,
                 max_waiting,
                 counts: AtomicU64::new(0),
-                large: AtomicU32::new(0),
+                overtakes: AtomicU32::new(0),
+                losses: AtomicU32::new(0),
+                head_extra: AtomicU32::new(0),
+                tired: AtomicBool::new(false),
+                sizes: Sizes::new(),
                 line: Event::new(),
                 front: Event::new(),
                 head: AtomicWaker::new(),
@@ -117,9 +134,10 @@ impl Queue {
         Word(self.word.fetch_add(0, AcqRel))
     }
 
-    /// Takes `n` permits without standing in line; whether it could.
+    /// Takes `n` permits without standing in line; whether it could. `gives_way`: not past a head that
+    /// has been overtaken often enough.
     #[inline]
-    pub(crate) fn take(&self, n: usize) -> bool {
+    pub(crate) fn take(&self, n: usize, gives_way: bool) -> bool {
         // Relaxed: a word that is out of date costs a failed exchange, or refuses what it would have
         // refused a moment ago.
         let mut word = Word(self.word.load(Relaxed));
@@ -130,18 +148,73 @@ impl Queue {
                 Err(found) => word = Word(found),
             }
         }
-        self.take_flagged(word, n)
+        self.take_flagged(word, n, gives_way)
     }
 
     #[inline(never)]
-    fn take_flagged(&self, mut word: Word, n: usize) -> bool {
+    fn take_flagged(&self, mut word: Word, n: usize, gives_way: bool) -> bool {
         while self.admits_newcomer(word, n) {
+            if gives_way && self.head_is_due(word) {
+                return false;
+            }
             match self.try_take(word, n) {
-                Ok(_) => return true,
+                Ok(_) => {
+                    self.count_overtake(word);
+                    return true;
+                }
                 Err(found) => word = Word(found),
             }
         }
         false
+    }
+
+    /// Whether a request for `n` that would be granted has to give way first (I16).
+    pub(crate) fn must_give_way(&self, n: usize) -> bool {
+        let word = self.word();
+        self.admits_newcomer(word, n) && self.head_is_due(word)
+    }
+
+    /// I16: whether the first in line has been called and overtaken so often that newcomers give way.
+    ///
+    /// In each period of `OVERTAKES_A_LOSS * (patience + 1)` overtakes that is so for the last sixteenth:
+    /// several newcomers may give way before the one on whose thread the head waits to run. After that
+    /// they go past again for a while, so that a head that never runs delays them only (I13).
+    fn head_is_due(&self, word: Word) -> bool {
+        // Relaxed: it only counts, and no memory depends on it.
+        let due = self.patience.saturating_add(1).saturating_mul(OVERTAKES_A_LOSS - 1);
+        word.has(CALLED) && self.overtakes.load(Relaxed) >= due
+    }
+
+    /// Counts that a newcomer was granted its permits in `word`.
+    pub(crate) fn count_overtake(&self, word: Word) {
+        if word.has(CALLED) {
+            let period = self.patience.saturating_add(1).saturating_mul(OVERTAKES_A_LOSS);
+            // Relaxed, as above. If two begin a new period at once, one is not counted.
+            if self.overtakes.fetch_add(1, Relaxed) + 1 >= period {
+                self.overtakes.store(0, Relaxed);
+            }
+        }
+    }
+
+    /// Another waiter is the first in line from now on.
+    pub(crate) fn begin_head(&self) {
+        // Relaxed: they only count.
+        self.overtakes.store(0, Relaxed);
+        self.losses.store(0, Relaxed);
+    }
+
+    /// Counts a loss of the head; whether its patience is at an end.
+    pub(crate) fn count_loss(&self) -> bool {
+        // Relaxed: as above. Only one thread counts at a time: the head when it has been called, and
+        // those that pass over a large one when it has not.
+        let losses = self.losses.load(Relaxed).saturating_add(1);
+        self.losses.store(losses, Relaxed);
+        losses >= self.patience
+    }
+
+    /// Whether the head's patience is at an end.
+    pub(crate) fn is_impatient(&self) -> bool {
+        self.losses.load(Relaxed) >= self.patience
     }
 
     #[inline]
@@ -169,19 +242,24 @@ impl Queue {
     }
 
     #[cold]
-    fn released(&self, word: Word) {
+    fn released(&self, mut word: Word) {
         if word.wants_a_look() {
+            // I4: a large head has lost if this is not enough for it; it need not wake up to see that.
+            if word.passes_over(self.head_wants()) && self.count_loss() {
+                // If it fails, the next release does it.
+                word = self.replace(word, word.with(FAIR)).unwrap_or_else(|found| found);
+            }
             self.settle(word);
         }
     }
 
-    /// Tells of a request for `n` that is about to enter: from now on nothing is handed over past
-    /// a large one.
-    pub(crate) fn expect(&self, n: usize) {
-        // Relaxed: made known by the read-modify-writes with which it is counted and takes its place.
-        if n > 1 {
-            self.large.fetch_add(1, Relaxed);
-        }
+    /// Tells of a large request that is about to enter: from now on nothing is handed over past it.
+    pub(crate) fn enter_large(&self) -> Entry {
+        self.sizes.enter(|| {
+            let (word, counts) = (self.word(), self.counts());
+            let called = counts.handed() + usize::from(word.has(HEAD | CALLED));
+            counts.waiting().saturating_sub(called)
+        })
     }
 
     /// Whether as many wait as may.
@@ -200,24 +278,41 @@ impl Queue {
             .is_ok()
     }
 
-    /// Lets a request for `n` go that has left the line, or never got into it, then `counted` may
-    /// be false. `left` is the word that it left behind, if it changed it.
-    pub(crate) fn leave(&self, n: usize, counted: bool, left: Option<Word>) {
+    /// Lets a request go that has left the line, or never got into it, then `counted` may be false.
+    /// `large`: for more than one permit. `left` is the word that it left behind, if it changed it.
+    pub(crate) fn leave(&self, large: bool, counted: bool, left: Option<Word>) {
         // AcqRel: the last to leave sees what the earlier ones did to the word, or saw there, so it
         // finds QUEUED if it was set for one of them.
         let last = counted && Counts(self.counts.fetch_sub(Counts::WAITER, AcqRel)).waiting() == 1;
-        if n > 1 {
-            self.large.fetch_sub(1, Relaxed);
-        }
         // The rule above. That nobody waits any more matters where QUEUED was left behind, and to a
         // dispatcher that may raise it again.
         if last && self.word().has(QUEUED | DISPATCH) {
             self.fulfil(self.publish());
-        } else if n > 1 {
+        } else if large {
             self.settle(self.publish());
         } else if let Some(word) = left {
             self.settle(word);
         }
+    }
+
+    /// A large request for `n` sits down. The word says so already, and that it is called: until it
+    /// has looked, nobody asks what it wants.
+    pub(crate) fn sit_down(&self, n: usize, entry: Entry) {
+        // Relaxed: made known by the exchange with which it looks. A sum, because one that has just
+        // left the seat may not have been taken off yet; whoever sees that sees too much, and the one
+        // that left looks once more (see `leave`).
+        self.head_extra.fetch_add((n - 1) as u32, Relaxed);
+        self.sizes.sit_down(entry);
+    }
+
+    /// A large request for `n` has left the seat and is about to [`leave`](Self::leave) the line.
+    pub(crate) fn stand_up(&self, n: usize) {
+        self.head_extra.fetch_sub((n - 1) as u32, Relaxed);
+    }
+
+    /// How many permits the head asks for.
+    pub(crate) fn head_wants(&self) -> usize {
+        1 + self.head_extra.load(Relaxed) as usize
     }
 
     /// The head gives up the seat; returns the word that is left.
@@ -231,17 +326,21 @@ impl Queue {
         self.line.listen()
     }
 
-    /// Gives back a permit that was handed to a request for more than one, and puts the waiter
-    /// to sleep in front of the line.
+    /// Puts a large request to sleep in front of the line that was called with a permit, which it has no
+    /// use for.
     ///
-    /// Permits are handed on one by one only while all waiters ask for one; a larger request
-    /// that enters just then may be called with one nevertheless.
-    pub(crate) fn displace(&self) -> EventListener {
-        let listener = self.front.listen();
+    /// Permits are handed to the unit requests in front of the first large one; one that enters just
+    /// then may be called with a permit nevertheless.
+    pub(crate) fn listen_in_front(&self, entry: Entry) -> EventListener {
+        self.sizes.displace(entry);
+        self.front.listen()
+    }
+
+    /// Gives the permit back that a large request was called with; it is asleep in front of the line.
+    pub(crate) fn displace(&self) {
         // AcqRel: the rule above. QUEUED first, so that the release finds it.
         self.word.fetch_or(QUEUED, AcqRel);
         self.release(1);
-        listener
     }
 
     /// Asks to be told when the limiter is idle.

@@ -171,6 +171,13 @@ impl Word {
         self.in_flight() == 0 && (self.has(CLOSED) || !self.has(LINE))
     }
 
+    /// Whether the head, which asks for `wants`, sleeps on though permits are free, and newcomers may
+    /// take them.
+    #[inline]
+    pub(crate) fn passes_over(self, wants: usize) -> bool {
+        self.has(HEAD) && !self.has(CALLED | FAIR) && self.free() > 0 && !self.admits(wants)
+    }
+
     /// The word after the head, or the waiter called to the open seat, has left the line.
     #[inline]
     pub(crate) fn vacated(self) -> Self {
@@ -184,15 +191,9 @@ impl Word {
         self.free() > 0 || self.has(CLOSED | IDLE)
     }
 
-    /// What whoever brought this word about has to do now. `waiting` is how many waiters are known
-    /// of, `units_only` whether all of them ask for one permit; both are asked for only where they
-    /// matter.
+    /// What whoever brought this word about has to do now, given what is known of the line.
     #[inline]
-    pub(crate) fn duty(
-        self,
-        waiting: impl FnOnce() -> usize,
-        units_only: impl FnOnce() -> bool,
-    ) -> Duty {
+    pub(crate) fn duty(self, line: &Line) -> Duty {
         if self.has(DISPATCH) {
             // Its owner leaves by a read-modify-write of the word and then looks again.
             return Duty::Nothing;
@@ -201,14 +202,15 @@ impl Word {
             return Duty::AnnounceIdle;
         }
         let free = self.free();
-        if self.has(HEAD) && !self.has(CALLED) && (free > 0 || self.has(CLOSED)) {
+        // I17: a large head sleeps on until there is enough for it.
+        if self.has(HEAD) && !self.has(CALLED) && (self.has(CLOSED) || self.admits(line.head_wants))
+        {
             return Duty::WakeHead;
         }
         if !self.has(QUEUED) {
             return Duty::Nothing;
         }
-        let waiting = waiting();
-        if waiting == 0 {
+        if line.waiting == 0 {
             return Duty::Call { seat: false, permits: 0 };
         }
         if self.has(CLOSED) {
@@ -218,11 +220,23 @@ impl Word {
             return Duty::Nothing;
         }
         // I3, I6: one permit is for the first in line, who takes it as head; every further one is
-        // handed to the next behind it.
+        // handed to the next behind it, up to the first large request (I17).
         let seat = !self.has(HEAD | CALLED);
-        let permits = if free > 1 && units_only() { (free - 1).min(waiting) } else { 0 };
+        let units = line.units_in_front.saturating_sub(usize::from(seat)).min(line.waiting);
+        let permits = (free - 1).min(units);
         if seat || permits > 0 { Duty::Call { seat, permits } } else { Duty::Nothing }
     }
+}
+
+/// What is known of the line beside the word, as far as a [`Duty`] depends on it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Line {
+    /// Waiters, whether asleep, called or seated.
+    pub(crate) waiting: usize,
+    /// Those asleep that may be handed a permit each: all in front of the first large request.
+    pub(crate) units_in_front: usize,
+    /// The permits that the head asks for.
+    pub(crate) head_wants: usize,
 }
 
 /// What is counted beside the word: waiters that have not finished, whether asleep, called or

@@ -2,11 +2,11 @@
 //! not. The futures in `acquire.rs` drive it.
 
 use core::mem::{self, ManuallyDrop};
-use core::task::{Context, Poll, ready};
+use core::task::{Context, Poll, Waker, ready};
 
 use event_listener::{EventListener, Listener};
 
-use crate::queue::{Queue, Token, WakerId};
+use crate::queue::{Entry, Queue, Token, WakerId};
 use crate::state::{CALLED, CLOSED, FAIR, HEAD, LINE, QUEUED, Word};
 
 /// Why a request was not served.
@@ -27,12 +27,14 @@ pub(crate) struct Waiter {
 enum Place {
     /// Not in line: not yet, or not any more.
     Outside,
+    /// Likewise, and it has given way to the head once.
+    GaveWay,
     /// Asleep in the queue, or notified; with the waker that is registered there. The listener is
     /// taken out by hand, by `leave_queue`: its drop glue would lie on the way of every request that
-    /// need not wait.
-    Queued(ManuallyDrop<EventListener>, WakerId),
-    /// In the seat, where it has been woken `losses` times and found too few permits.
-    Head { losses: u32 },
+    /// need not wait. `entry` is that of a large request; a unit's is that of the next large one.
+    Queued { listener: ManuallyDrop<EventListener>, registered: WakerId, entry: Entry },
+    /// In the seat. `called`: by its own doing, so that its first look is no loss.
+    Head { called: bool, entry: Entry },
 }
 
 impl Waiter {
@@ -47,7 +49,22 @@ impl Waiter {
     /// Whether it stands in line.
     #[inline]
     pub(crate) fn is_waiting(&self) -> bool {
-        !matches!(self.place, Place::Outside)
+        matches!(self.place, Place::Queued { .. } | Place::Head { .. })
+    }
+
+    /// Whether it gives way if the head has been overtaken often enough (I16).
+    #[inline]
+    pub(crate) fn gives_way(&self) -> bool {
+        matches!(self.place, Place::Outside)
+    }
+
+    /// I16: whether it has to let the head go first. It is not in line yet, and does so once.
+    pub(crate) fn give_way(&mut self, queue: &Queue) -> bool {
+        let gives_way = self.gives_way() && queue.must_give_way(self.n);
+        if gives_way {
+            self.place = Place::GaveWay;
+        }
+        gives_way
     }
 
     /// Moves up as far as possible. When it is ready the waiter is outside again.
@@ -61,10 +78,11 @@ impl Waiter {
         {
             return Poll::Ready(outcome);
         }
-        while let Place::Queued(listener, registered) = &mut self.place {
+        while let Place::Queued { listener, registered, entry } = &mut self.place {
             ready!(queue.poll_listener(listener, registered, cx));
+            let entry = *entry;
             drop(self.leave_queue());
-            if let Some(outcome) = self.arrive(queue, cx) {
+            if let Some(outcome) = self.arrive(queue, entry, cx) {
                 return Poll::Ready(outcome);
             }
         }
@@ -76,64 +94,88 @@ impl Waiter {
     /// It is counted as waiting only when its place is certain: once this has returned, nobody gets in
     /// front of it.
     fn enter(&mut self, queue: &Queue, cx: &mut Context<'_>) -> Option<Result<(), Refusal>> {
-        queue.expect(self.n);
+        let entry = if self.n > 1 { queue.enter_large() } else { queue.sizes.next() };
+        let mut leave = self.leave(queue, entry);
+        leave.counted = false;
         let mut listener = None;
-        let mut counted = false;
         let mut word = queue.word();
-        let (outcome, left) = loop {
+        let outcome = loop {
             let next = if word.has(CLOSED) {
-                break (Err(Refusal::Closed), word);
+                break Err(Refusal::Closed);
             } else if queue.admits_newcomer(word, self.n) {
                 word.plus(self.n)
             } else if listener.is_some() {
                 word.with(QUEUED)
             } else if queue.is_full() {
-                break (Err(Refusal::QueueFull), word);
+                break Err(Refusal::QueueFull);
             } else if word.has(LINE) {
                 // Asleep first, then QUEUED: who lowers it notifies afterwards, and must find us.
                 listener = Some(queue.listen());
-                counted = queue.count_in();
+                leave.counted = queue.count_in();
                 word = queue.word();
-                if !counted {
-                    break (Err(Refusal::QueueFull), word);
+                if !leave.counted {
+                    break Err(Refusal::QueueFull);
                 }
                 continue;
-            } else {
+            } else if self.n == 1 {
                 // Nobody waits: straight to the seat, without touching the queue.
                 word.with(HEAD)
+            } else {
+                // Likewise, but as if called: until it has looked, nobody asks what it wants.
+                word.with(HEAD | CALLED)
             };
             // If QUEUED is set already, being counted was enough: see `Queue::notify`.
             let replaced = if next == word { Ok(next) } else { queue.replace(word, next) };
             match replaced {
                 Err(found) => word = found,
-                Ok(left) if left.in_flight() != word.in_flight() => break (Ok(()), left),
+                Ok(left) if left.in_flight() != word.in_flight() => {
+                    queue.count_overtake(word);
+                    word = left;
+                    break Ok(());
+                }
                 Ok(entered) => {
                     if let Some(listener) = listener {
-                        self.place = Place::queued(listener, cx);
+                        leave.forget();
+                        self.place = Place::queued(listener, entry, cx);
                         // A permit may be free, only not for newcomers.
                         queue.settle(entered);
                         return None;
                     }
-                    self.place = Place::Head { losses: 0 };
+                    queue.begin_head();
+                    if self.n > 1 {
+                        queue.sit_down(self.n, entry);
+                    }
+                    leave.forget();
+                    self.place = Place::Head { called: self.n > 1, entry };
                     if queue.count_in() {
                         return None;
                     }
-                    break (Err(Refusal::QueueFull), self.leave_seat(queue));
+                    let mut leave = self.leave(queue, entry);
+                    leave.counted = false;
+                    leave.left = Some(self.leave_seat(queue, &mut leave.waker));
+                    return Some(leave.with(Err(Refusal::QueueFull)));
                 }
             }
         };
-        if listener.is_some_and(EventListener::discard) {
-            decline(queue, self.n);
+        if let Some(listener) = listener {
+            leave.queue(listener);
         }
-        queue.leave(self.n, counted, Some(left));
-        Some(outcome)
+        leave.left = Some(word);
+        Some(leave.with(outcome))
     }
 
     /// Claims what it was called for: the seat, or a permit.
-    fn arrive(&mut self, queue: &Queue, cx: &mut Context<'_>) -> Option<Result<(), Refusal>> {
+    fn arrive(
+        &mut self,
+        queue: &Queue,
+        entry: Entry,
+        cx: &mut Context<'_>,
+    ) -> Option<Result<(), Refusal>> {
         let n = self.n;
         let token = queue.claim(n, n == 1, |word| {
-            if word.has(CLOSED) {
+            if queue.is_tired(word) {
+                word.with(HEAD)
+            } else if word.has(CLOSED) {
                 word.vacated()
             } else if word.admits(n) {
                 word.vacated().plus(n)
@@ -142,39 +184,56 @@ impl Waiter {
                 word.with(HEAD)
             }
         });
-        let (outcome, left) = match token {
+        let mut leave = self.leave(queue, entry);
+        let outcome = match token {
             Token::Seat(after) if after.has(HEAD) => {
-                self.place = Place::Head { losses: 0 };
+                if n > 1 {
+                    queue.sit_down(n, entry);
+                }
+                leave.forget();
+                self.place = Place::Head { called: false, entry };
                 return None;
             }
-            Token::Seat(after) if after.has(CLOSED) => (Err(Refusal::Closed), Some(after)),
-            Token::Seat(after) => (Ok(()), Some(after)),
+            Token::Seat(after) => {
+                leave.left = Some(after);
+                if after.has(CLOSED) { Err(Refusal::Closed) } else { Ok(()) }
+            }
             // All that it asked for: it has left with it.
-            Token::Permit if n == 1 => return Some(Ok(())),
+            Token::Permit if n == 1 => {
+                leave.forget();
+                return Some(Ok(()));
+            }
             Token::Permit => {
-                self.place = Place::queued(queue.displace(), cx);
+                leave.forget();
+                self.place = Place::queued(queue.listen_in_front(entry), entry, cx);
+                queue.displace();
                 return None;
             }
-            Token::Nothing => (Err(Refusal::Closed), None),
+            Token::Nothing => Err(Refusal::Closed),
         };
-        queue.leave(n, true, left);
-        Some(outcome)
+        Some(leave.with(outcome))
     }
 
     /// Takes the permits from the seat, or goes to sleep in it.
     fn poll_seated(&mut self, queue: &Queue, cx: &mut Context<'_>) -> Poll<Result<(), Refusal>> {
-        let Place::Head { losses } = &mut self.place else {
-            unreachable!("who is not outside nor queued sits in the seat");
+        let Place::Head { called, entry } = &mut self.place else {
+            unreachable!("a waiter that is neither outside nor queued sits in the seat");
         };
+        let entry = *entry;
+        let mut lost = mem::take(called);
         let mut word = queue.word();
-        let mut lost = false;
         let mut registered = false;
+        let mut waker = None;
         loop {
+            if queue.is_tired(word) {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             if word.has(CLOSED) || word.admits(self.n) {
                 // The waker must be out before the seat is free for another's. If CALLED is set,
                 // whoever set it takes it out, unless it was put there since.
                 if registered || !word.has(CALLED) {
-                    drop(queue.head.take());
+                    waker = queue.head.take();
                     registered = false;
                 }
                 let (outcome, next) = if word.has(CLOSED) {
@@ -185,8 +244,13 @@ impl Waiter {
                 match queue.replace(word, next) {
                     Ok(left) => {
                         self.place = Place::Outside;
-                        queue.leave(self.n, true, Some(left));
-                        return Poll::Ready(outcome);
+                        if self.n > 1 {
+                            queue.stand_up(self.n);
+                        }
+                        let mut leave = self.leave(queue, entry);
+                        leave.left = Some(left);
+                        leave.waker = waker;
+                        return Poll::Ready(leave.with(outcome));
                     }
                     Err(found) => word = found,
                 }
@@ -199,12 +263,13 @@ impl Waiter {
                 word = queue.word();
                 continue;
             }
-            if word.has(CALLED) && !lost {
+            let impatient = if word.has(CALLED) && !lost {
                 lost = true;
-                *losses = losses.saturating_add(1);
-            }
-            let fair = if *losses >= queue.patience { FAIR } else { 0 };
-            let asleep = word.without(CALLED).with(fair);
+                queue.count_loss()
+            } else {
+                queue.is_impatient()
+            };
+            let asleep = word.without(CALLED).with(if impatient { FAIR } else { 0 });
             if asleep == word {
                 return Poll::Pending;
             }
@@ -218,54 +283,140 @@ impl Waiter {
     /// I10: leaves the line, wherever it stands, and passes on what it was called for. Returns
     /// whether it gave back a permit that it had been handed.
     pub(crate) fn cancel(&mut self, queue: &Queue) -> bool {
-        let mut given_back = false;
-        let left = match self.place {
-            Place::Outside => return false,
-            Place::Head { .. } => Some(self.leave_seat(queue)),
-            Place::Queued(..) => {
-                if self.leave_queue().is_some_and(EventListener::discard) {
-                    given_back = decline(queue, self.n);
-                }
-                None
+        match self.place {
+            Place::Outside | Place::GaveWay => false,
+            Place::Head { entry, .. } => {
+                let mut leave = self.leave(queue, entry);
+                leave.left = Some(self.leave_seat(queue, &mut leave.waker));
+                false
             }
-        };
-        queue.leave(self.n, true, left);
-        given_back
+            Place::Queued { entry, .. } => {
+                let mut leave = self.leave(queue, entry);
+                self.leave_queue().is_some_and(|listener| leave.queue(listener))
+            }
+        }
     }
 
     /// Gives the seat up; returns the word that is left.
-    fn leave_seat(&mut self, queue: &Queue) -> Word {
+    fn leave_seat(&mut self, queue: &Queue, waker: &mut Option<Waker>) -> Word {
         self.place = Place::Outside;
-        drop(queue.head.take());
-        queue.vacate()
+        *waker = queue.head.take();
+        let left = queue.vacate();
+        if self.n > 1 {
+            queue.stand_up(self.n);
+        }
+        left
     }
 
     /// Takes the listener out, if it is in the queue.
     fn leave_queue(&mut self) -> Option<EventListener> {
         match mem::replace(&mut self.place, Place::Outside) {
-            Place::Queued(listener, _) => Some(ManuallyDrop::into_inner(listener)),
-            Place::Outside | Place::Head { .. } => None,
+            Place::Queued { listener, .. } => Some(ManuallyDrop::into_inner(listener)),
+            Place::Outside | Place::GaveWay | Place::Head { .. } => None,
+        }
+    }
+
+    fn leave<'a>(&self, queue: &'a Queue, entry: Entry) -> Leave<'a> {
+        Leave {
+            queue,
+            n: self.n,
+            entry: Some(entry),
+            counted: true,
+            left: None,
+            granted: false,
+            waker: None,
         }
     }
 }
 
 impl Place {
-    fn queued(listener: EventListener, cx: &mut Context<'_>) -> Self {
+    fn queued(listener: EventListener, entry: Entry, cx: &mut Context<'_>) -> Self {
         // The first poll, which is about to follow, registers this waker and replaces none.
-        Self::Queued(ManuallyDrop::new(listener), WakerId::of(cx.waker()))
+        let registered = WakerId::of(cx.waker());
+        Self::Queued { listener: ManuallyDrop::new(listener), registered, entry }
     }
 }
 
-/// Gives back the token of a notified waiter that has no more use for it; returns whether that was
-/// a permit.
-fn decline(queue: &Queue, n: usize) -> bool {
-    match queue.claim(n, false, Word::vacated) {
-        Token::Seat(after) => queue.settle(after),
-        Token::Permit => {
-            queue.release(1);
-            return true;
+/// Leaves the line when it is dropped: also if a waker panics that is run or dropped on the way (I18).
+struct Leave<'a> {
+    queue: &'a Queue,
+    n: usize,
+    /// As long as it is in the books, if it is large.
+    entry: Option<Entry>,
+    /// Whether it is counted as waiting.
+    counted: bool,
+    /// The word that it left behind, if it changed it.
+    left: Option<Word>,
+    /// Whether it takes its permits with it.
+    granted: bool,
+    /// Its waker, if that was in the seat: dropped last.
+    waker: Option<Waker>,
+}
+
+impl Leave<'_> {
+    /// Leaves the queue before it is served, and passes on what it was called for. Returns whether that
+    /// was a permit.
+    fn queue(&mut self, listener: EventListener) -> bool {
+        if !listener.discard() {
+            if self.n == 1
+                && let Some(next) = self.entry
+            {
+                self.queue.sizes.unit_left(next);
+            }
+            return false;
         }
-        Token::Nothing => {}
+        // Before others are called: they are not called past it any more.
+        self.strike_out();
+        match self.queue.claim(self.n, false, Word::vacated) {
+            Token::Seat(after) => self.queue.settle(after),
+            Token::Permit => {
+                self.queue.release(1);
+                return true;
+            }
+            Token::Nothing => {}
+        }
+        false
     }
-    false
+
+    /// Takes a large request out of the books.
+    fn strike_out(&mut self) {
+        if self.n > 1
+            && let Some(entry) = self.entry.take()
+        {
+            self.queue.sizes.leave(entry);
+        }
+    }
+
+    /// Leaves with this outcome.
+    fn with(mut self, outcome: Result<(), Refusal>) -> Result<(), Refusal> {
+        self.granted = outcome.is_ok();
+        outcome
+    }
+
+    /// Stays in line, or has left it already.
+    fn forget(self) {
+        mem::forget(self);
+    }
+}
+
+impl Drop for Leave<'_> {
+    fn drop(&mut self) {
+        let permits = GiveBack { queue: self.queue, n: if self.granted { self.n } else { 0 } };
+        self.strike_out();
+        self.queue.leave(self.n > 1, self.counted, self.left);
+        drop(self.waker.take());
+        mem::forget(permits);
+    }
+}
+
+/// Gives permits back that nobody gets to see.
+struct GiveBack<'a> {
+    queue: &'a Queue,
+    n: usize,
+}
+
+impl Drop for GiveBack<'_> {
+    fn drop(&mut self) {
+        self.queue.release(self.n);
+    }
 }

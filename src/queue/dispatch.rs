@@ -12,8 +12,11 @@ use core::task::{Context, Poll, Waker};
 use event_listener::EventListener;
 
 use super::Queue;
-use crate::state::{CALLED, CLOSED, Counts, DISPATCH, Duty, IDLE, QUEUED, Word};
+use crate::state::{CALLED, CLOSED, Counts, DISPATCH, Duty, IDLE, Line, QUEUED, Word};
 use crate::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
+
+/// After so many calls a thread leaves the rest to the first in line; see [`Queue::is_tired`].
+const ROUNDS: usize = 8;
 
 /// Which waker a listener has, without keeping it alive: what its data pointer says. Two wakers that
 /// have it in common share what they own, so that none of them drops the last of it.
@@ -46,28 +49,62 @@ impl Queue {
     }
 
     #[inline(never)]
-    pub(super) fn fulfil(&self, mut word: Word) {
+    pub(super) fn fulfil(&self, word: Word) {
+        if self.fulfil_but_the_wake(word) {
+            // Last, so that a waker that panics costs nobody else's wake-up (I18).
+            self.head.wake();
+        }
+    }
+
+    /// Does all duties, except that the head, if it is to be woken, is only marked as called. Returns
+    /// whether it is.
+    fn fulfil_but_the_wake(&self, mut word: Word) -> bool {
+        let mut wake_head = false;
+        let mut rounds = 0;
         loop {
-            // Relaxed: ordered by the read-modify-write that gave us `word`. Waiters that left the word
-            // as it was may be missed here. Then too few are called, which shows that there are more;
-            // or a permit is handed to a large one, which gives it back.
-            let units_only = || self.large.load(Relaxed) == 0;
-            let done = match word.duty(|| self.waiting(), units_only) {
-                Duty::Nothing => return,
+            let tired = rounds >= ROUNDS;
+            let done = match word.duty(&self.line_as_known(tired)) {
+                Duty::Nothing => return wake_head,
                 Duty::AnnounceIdle => self.dispatch(word, word.without(IDLE), || {
                     self.idle.notify_additional_relaxed(usize::MAX);
                 }),
                 // With CALLED set nobody else wakes the head until it has looked.
                 Duty::WakeHead => self.replace(word, word.with(CALLED)).inspect(|_| {
-                    self.head.wake();
+                    wake_head = true;
                 }),
-                Duty::Call { seat, permits } => self.call(word, seat, permits),
+                Duty::Call { seat, permits } => {
+                    rounds += 1;
+                    self.call(word, seat, permits, tired)
+                }
                 Duty::CallAll => self.dispatch(word, word.without(QUEUED), || {
                     self.notify(usize::MAX, 0);
                 }),
             };
             word = done.unwrap_or_else(|found| found);
         }
+    }
+
+    /// Relaxed: ordered by the read-modify-write that brought the word about. Waiters that left the
+    /// word as it was may be missed here. Then too few are called, which shows that there are more; or
+    /// a permit is handed to a large one, which gives it back.
+    fn line_as_known(&self, tired: bool) -> Line {
+        Line {
+            waiting: self.waiting(),
+            units_in_front: if tired { 0 } else { self.sizes.units_in_front() },
+            head_wants: self.head_wants(),
+        }
+    }
+
+    /// Whether the line moves only when the thread that is calling waiters is done.
+    ///
+    /// Others leave their duties to that thread as long as DISPATCH is set, and might keep it busy for
+    /// as long as they go on. So after some rounds it is *tired*: it calls the first in line and
+    /// nobody else, and whoever gets to the seat stays in it until DISPATCH is clear. Then nothing is
+    /// left to do for the tired thread, and the head does the rest when it leaves.
+    pub(crate) fn is_tired(&self, word: Word) -> bool {
+        // Relaxed: set before the exchange that a waiter is called by. Otherwise it is not exact, and
+        // need not be.
+        word.has(DISPATCH) && self.tired.load(Relaxed)
     }
 
     /// Calls waiters from the queue: one to the seat, if `seat`, and `permits` more, each with a
@@ -78,12 +115,20 @@ impl Queue {
     /// and has been counted, so we find it; one that comes later sets it itself. DISPATCH keeps
     /// the line from looking empty meanwhile, and others from calling: they leave it to us, who
     /// look again at the end.
-    fn call(&self, word: Word, seat: bool, permits: usize) -> Result<Word, Word> {
+    fn call(&self, word: Word, seat: bool, permits: usize, tired: bool) -> Result<Word, Word> {
         let opened = if seat { CALLED } else { 0 };
         let mut word =
             self.replace(word, word.without(QUEUED).with(DISPATCH | opened).plus(permits))?;
+        if seat {
+            self.begin_head();
+        }
+        // Relaxed: only the owner of DISPATCH changes it.
+        if self.tired.load(Relaxed) != tired {
+            self.tired.store(tired, Relaxed);
+        }
 
         let tokens = usize::from(seat) + permits;
+        self.sizes.call(tokens, seat);
         let missed = tokens - self.notify(tokens, permits);
         let more = missed == 0 && self.waiting() > 0;
 
@@ -180,7 +225,7 @@ impl Queue {
         // see the same.
         self.counts.fetch_add(permits as u64 * Counts::HANDED, AcqRel);
         let mut reached = 0;
-        if self.large.load(Relaxed) > 0 {
+        if self.sizes.any() {
             reached = self.front.notify_additional_relaxed(n);
         }
         if reached < n {

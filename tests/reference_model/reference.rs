@@ -29,12 +29,14 @@ struct Waiter {
     n: usize,
     /// Woken and not polled since.
     called: bool,
-    /// How often it was called, looked, and found too little.
+    /// How often it was called, looked, and found too little, or slept on as a large head when too
+    /// little came back.
     losses: u32,
     /// It has seen, as first in line, what is free now.
     looked: bool,
-    /// It may have lost once more than is known: it may have been called while it entered.
-    doubt: bool,
+    /// How many losses more than are known it may have: it may have been called while it entered, and
+    /// permits may have come back in the course of a step.
+    doubt: u32,
     /// It was called with a single permit, which it could not use, and keeps its place.
     displaced: bool,
 }
@@ -84,6 +86,8 @@ pub(crate) struct Reference {
     head: Option<Id>,
     /// As the step found it.
     before: Before,
+    /// Whether the step gives permits back.
+    has_released: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -107,6 +111,7 @@ impl Reference {
             line: VecDeque::new(),
             head: None,
             before: Before::default(),
+            has_released: false,
         }
     }
 
@@ -155,6 +160,7 @@ impl Reference {
 
     /// To be called before each step.
     pub(crate) fn begin(&mut self) {
+        self.has_released = false;
         self.before =
             Before { free: self.free(), handed: self.handed, in_flight: self.in_flight() };
     }
@@ -175,7 +181,7 @@ impl Reference {
         if !self.fits(n) || head.is_some_and(|head| head.losses >= self.config.patience) {
             return Newcomer::Short;
         }
-        if head.is_some_and(|head| head.losses + u32::from(head.doubt) >= self.config.patience) {
+        if head.is_some_and(|head| head.losses + head.doubt >= self.config.patience) {
             return Newcomer::Either;
         }
         if self.config.patience > 0 || self.line.is_empty() {
@@ -220,7 +226,7 @@ impl Reference {
             called: false,
             losses: 0,
             looked: first,
-            doubt,
+            doubt: u32::from(doubt),
             displaced: false,
         });
     }
@@ -298,6 +304,7 @@ impl Reference {
 
     pub(crate) fn released(&mut self, n: usize) {
         self.held -= n;
+        self.has_released = n > 0;
     }
 
     pub(crate) fn advance(&mut self, by: Duration) {
@@ -340,7 +347,6 @@ impl Reference {
 
     /// Ends a step: checks who has been woken by it and takes that over.
     pub(crate) fn settle(&mut self, in_flight: usize, is_woken: impl Fn(Id) -> bool) {
-        let still_called = self.called();
         let handed = in_flight.checked_sub(self.held).expect("a permit is missing (I2)");
         let uncalled: Vec<Id> =
             self.line.iter().filter(|waiter| !waiter.called).map(|waiter| waiter.id).collect();
@@ -387,18 +393,38 @@ impl Reference {
             assert_eq!(head_called, called > handed, "another was called in place of the head");
         }
 
-        if self.has_large() {
-            // I6: one after another.
-            assert!(woken.len() <= 1, "several called while a large request waits (I4)");
-            assert!(handed <= self.before.handed, "handed on while a large request waits (I4)");
-            if free > 0 && called == handed {
-                self.check_first_has_seen(free);
+        // I17: the units in front of the first large request are called as if it were not there, and
+        // nobody behind it; it is called to the front when all of them have been called before.
+        let large = self.line.iter().position(|waiter| waiter.n > 1).unwrap_or(self.line.len());
+        let (units, rest) = self.line.make_contiguous().split_at(large);
+        let woken_units = units.iter().filter(|waiter| woken.contains(&waiter.id)).count();
+        let called_units = units.iter().filter(|waiter| waiter.called).count();
+        if woken_units < woken.len() {
+            assert_eq!(woken, [rest[0].id], "called past a large request (I4)");
+        }
+        // I3, I6: exactly as many as there are permits for; nobody less, nobody more.
+        let permits = if self.paused { 0 } else { self.ceiling.saturating_sub(self.held) };
+        let still_called = called_units - woken_units;
+        let expected = still_called.max(permits.min(units.len()));
+        assert_eq!(called_units, expected, "too few or too many woken (I3, I6, I17)");
+        if free > 0 && called == handed {
+            self.check_first_has_seen();
+        }
+        self.count_losses_of_a_large_head(in_flight);
+    }
+
+    /// I4: what comes back and is not enough for a large head is a loss, though it is not woken.
+    fn count_losses_of_a_large_head(&mut self, in_flight: usize) {
+        let Some(head) = self.head else { return };
+        let at = self.find(head);
+        let Waiter { n, called, .. } = self.line[at];
+        if n > 1 && !called && self.free() > 0 && !self.fits(n) {
+            if self.has_released {
+                self.line[at].losses += 1;
+            } else if in_flight < self.before.in_flight {
+                // As a waiter with a permit gave up, or had no use for it.
+                self.line[at].doubt += 1;
             }
-        } else {
-            // I3, I6: exactly as many as there are permits for; nobody less, nobody more.
-            let permits = if self.paused { 0 } else { self.ceiling.saturating_sub(self.held) };
-            let expected = still_called.max(permits.min(self.line.len()));
-            assert_eq!(called, expected, "too few or too many woken (I3, I6)");
         }
     }
 
@@ -413,14 +439,15 @@ impl Reference {
         }
     }
 
-    /// I3, with `free` permits and nobody called for them.
-    fn check_first_has_seen(&self, free: usize) {
+    /// I3, with permits free and nobody called for them.
+    fn check_first_has_seen(&mut self) {
         let Some(first) = self.line.iter().find(|waiter| !waiter.called) else {
             return;
         };
-        // A large request that has found too few of them need not be woken for the same again.
-        let may_sleep =
-            first.n > 1 && !self.fits(first.n) && first.looked && free <= self.before.free;
+        // I17: a large request that has the place at the front sleeps until there is enough for it.
+        let may_sleep = first.n > 1 && !self.fits(first.n) && first.looked;
         assert!(may_sleep, "the first in line sleeps beside a free permit (I3)");
+        assert!(self.head.is_none_or(|head| head == first.id), "two heads (I4)");
+        self.head = Some(first.id);
     }
 }
