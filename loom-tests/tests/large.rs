@@ -217,3 +217,81 @@ fn request_above_the_ceiling_runs_alone() {
         assert_at_rest(&limiter, 1);
     });
 }
+
+/// I17: as if the large request were not there.
+#[test]
+fn units_in_front_of_a_large_request_are_called_at_once() {
+    model(|| {
+        let limiter = strict(3);
+        let [first, second, third] = [(); 3].map(|()| limiter.try_acquire_owned().unwrap());
+        let mut units = [(); 2].map(|()| request(&limiter, 1));
+        let mut large = request(&limiter, 2);
+        let releaser = spawn(move || drop(first));
+        drop(second);
+        releaser.join().unwrap();
+        assert!(units[0].is_woken() && units[1].is_woken(), "not called for a permit (I17)");
+        assert!(!large.is_woken());
+        let [a, b] = &mut units;
+        serve_all(&mut [a, b]);
+        drop(third);
+        serve_all(&mut [&mut large]);
+        assert_at_rest(&limiter, 3);
+    });
+}
+
+/// A unit gives up while a permit is handed to it, which may reach the large request instead.
+#[test]
+fn cancelled_unit_meets_a_call_in_front_of_a_large_request() {
+    model(|| {
+        let limiter = strict(3);
+        let [first, second, third] = [(); 3].map(|()| limiter.try_acquire_owned().unwrap());
+        let mut head = request(&limiter, 1);
+        let unit = Task::start(limiter.acquire_owned());
+        let mut large = request(&limiter, 2);
+        let mut last = request(&limiter, 1);
+        let canceller = spawn(move || unit.cancel());
+        drop(first);
+        drop(second);
+        canceller.join().unwrap();
+        assert!(head.is_woken() && !last.is_woken(), "called past the large request (I4)");
+        serve_all(&mut [&mut head, &mut large, &mut last]);
+        drop(third);
+        assert_at_rest(&limiter, 3);
+    });
+}
+
+/// I17: of two releases the one that makes it enough wakes it.
+#[test]
+fn large_head_is_woken_when_its_permits_are_there() {
+    model(|| {
+        let limiter = Arc::new(Limiter::new("", 3));
+        let [first, second, third] = [(); 3].map(|()| limiter.try_acquire_owned().unwrap());
+        let mut large = request(&limiter, 3);
+        drop(first);
+        assert!(!large.is_woken(), "woken for too little (I17)");
+        let releaser = spawn(move || drop(second));
+        drop(third);
+        releaser.join().unwrap();
+        serve_all(&mut [&mut large]);
+        assert_at_rest(&limiter, 3);
+    });
+}
+
+/// What a large head wanted is not taken for what the one after it wants.
+#[test]
+fn unit_that_follows_a_large_head_is_woken_for_one_permit() {
+    model(|| {
+        let limiter = Arc::new(Limiter::new("", 2));
+        let [first, second] = [(); 2].map(|()| limiter.try_acquire_owned().unwrap());
+        let large = Task::start(limiter.acquire_many_owned(2));
+        let canceller = spawn(move || large.cancel());
+        let mut unit = request(&limiter, 1);
+        let releaser = spawn(move || drop(first));
+        canceller.join().unwrap();
+        releaser.join().unwrap();
+        unit.run();
+        assert!(unit.is_done(), "sleeps beside a free permit (I3)");
+        drop((unit.output().unwrap(), second));
+        assert_at_rest(&limiter, 2);
+    });
+}

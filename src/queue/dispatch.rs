@@ -13,10 +13,8 @@ use event_listener::EventListener;
 
 use super::Queue;
 use crate::state::{CALLED, CLOSED, Counts, DISPATCH, Duty, IDLE, Line, QUEUED, Word};
+use crate::sync::ROUNDS;
 use crate::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
-
-/// After so many calls a thread leaves the rest to the first in line; see [`Queue::is_tired`].
-const ROUNDS: usize = 8;
 
 /// Which waker a listener has, without keeping it alive: what its data pointer says. Two wakers that
 /// have it in common share what they own, so that none of them drops the last of it.

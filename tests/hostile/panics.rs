@@ -1,8 +1,11 @@
 //! Wakers that panic. The docs warn that the line may stand then; what is said here is what can
 //! be relied on nevertheless.
 
+use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Wake, Waker};
 
 use grmgr::{AcquireError, Limiter};
 
@@ -32,6 +35,58 @@ fn head_whose_waker_panics_costs_no_permit() {
 
         drop(head.run().expect("it was woken, as far as it goes").unwrap());
         assert_eq!(run_to_the_end(&mut behind), 3);
+        assert_at_rest(&limiter);
+    });
+}
+
+/// I18: the wake-ups of the others are not its affair.
+#[test]
+fn head_whose_waker_panics_costs_nobody_elses_wake_up() {
+    must_end(|| {
+        let limiter = Arc::new(Limiter::new("panics", 3));
+        let permits = limiter.try_acquire_many_owned(3).unwrap();
+        let mut head = Task::waiting(limiter.acquire_owned(), panicking());
+        let mut behind = [(); 3].map(|()| Task::waiting(limiter.acquire_owned(), quiet()));
+        assert!(catch_unwind(AssertUnwindSafe(|| drop(permits))).is_err());
+        assert_eq!(behind.each_ref().map(|task| task.hook().wakes()), [1, 1, 0]);
+        assert_eq!(run_to_the_end(&mut behind[..2]), 2);
+        drop(head.run().expect("it was woken, as far as it goes").unwrap());
+        assert_eq!(run_to_the_end(&mut behind), 1);
+        assert_at_rest(&limiter);
+    });
+}
+
+/// A waker that panics when the last of it is dropped.
+struct Bomb;
+
+impl Wake for Bomb {
+    fn wake(self: Arc<Self>) {}
+}
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        resume_unwind(Box::new("a waker panics"));
+    }
+}
+
+/// I18: the seat is free and the next is called before the head's waker is dropped.
+#[test]
+fn head_whose_waker_panics_when_dropped_has_left_the_line() {
+    must_end(|| {
+        let limiter = Arc::new(Limiter::new("panics", 2));
+        let held = limiter.try_acquire_owned().unwrap();
+        let mut large = limiter.acquire_many_owned(2);
+        let bomb = Waker::from(Arc::new(Bomb));
+        assert!(Pin::new(&mut large).poll(&mut Context::from_waker(&bomb)).is_pending());
+        // The one that the limiter keeps is the last.
+        drop(bomb);
+        let full = limiter.try_acquire_owned().unwrap();
+        let mut behind = [(); 2].map(|()| Task::waiting(limiter.acquire_owned(), quiet()));
+        drop(full);
+        assert_eq!(behind[0].hook().wakes(), 0, "the large request is first");
+        assert!(catch_unwind(AssertUnwindSafe(|| drop(large))).is_err());
+        assert_eq!(run_to_the_end(&mut behind), 2);
+        drop(held);
         assert_at_rest(&limiter);
     });
 }
