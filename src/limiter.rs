@@ -47,6 +47,30 @@ pub(crate) const MANUAL: &str = "manual";
 /// }
 /// ```
 ///
+/// # Order
+///
+/// Waiters are served first in, first out. A request that comes while others wait is a *newcomer* and
+/// may take a free permit before them, until the first in line has been woken and found too few permits
+/// as many times as its [`patience`](Builder::patience); from then on permits are kept for it. A large
+/// request that is first in line is woken when its permits are there. What comes back until then counts
+/// as if it had been woken for it.
+///
+/// A task that acquires in a loop and never has to wait could keep its thread from running the waiter
+/// that has been woken. So a newcomer that is awaited, or blocks its thread, gives way once newcomers
+/// have gone past that waiter 15 × (patience + 1) times: it wakes itself and returns `Pending`, or
+/// yields the thread, once, and then it may go past. After 16 × (patience + 1) times the count begins
+/// anew. What that does not cover:
+///
+/// - [`try_acquire`](Self::try_acquire) cannot give way.
+/// - A waiter whose future is never polled, in a `select!` or a `FuturesUnordered` for instance, only
+///   delays newcomers as long as they may go past. Those behind it in line wait, except for permits
+///   that are free beyond the one it was woken for. If it has used up its patience, or with a patience
+///   of 0, newcomers wait, too.
+/// - A waiting future that is forgotten ([`core::mem::forget`]) stays in line for good.
+/// - A request that enters or gives up at the very moment at which a large request does, or at which
+///   permits are handed over, may be served on the wrong side of it. Without `std`, waiters in front of
+///   a large request that is not the first in line are woken one after another.
+///
 /// # Wakers
 ///
 /// Waiting tasks are woken by whoever frees a permit, some of them while a lock of the queue is
@@ -56,9 +80,14 @@ pub(crate) const MANUAL: &str = "manual";
 ///
 /// - A waker that, in `wake` or when it is dropped, polls or drops a request or a [`Wait`] that waits
 ///   for the same limiter, or lets a new request begin to wait, may deadlock. So may one that drops
-///   its own task there, with such a request in it, because the task's executor is gone.
-/// - A waker that panics there may cost the limiter permits, and leave its line standing for good,
-///   a [`close`](Self::close) included.
+///   its own task there, with such a request in it, because the task's executor is gone. Of two
+///   limiters, wakers of each that do so with the other's requests may deadlock with each other.
+/// - A waker that panics costs no permit and no wake-up of others if it is that of the first in line.
+///   One of a waiter behind it may cost the limiter permits, and leave its line standing for good, a
+///   [`close`](Self::close) included. So may a waker that panics when it is cloned.
+/// - Without `std` the lock is a spinlock. A permit that is dropped in an interrupt handler may
+///   deadlock then if the handler has interrupted the limiter; the feature `critical-section` of
+///   `event-listener` prevents that.
 // Two limiters side by side share no cache line, and the queue's order of fields counts.
 #[repr(C, align(64))]
 pub struct Limiter {

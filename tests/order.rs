@@ -411,3 +411,50 @@ fn owned_and_borrowed_requests_share_the_line() {
     drop(many_owned);
     assert_at_rest(&limiter);
 }
+
+/// A waiter that is never polled keeps those behind it waiting, but for what is free beyond the permit
+/// that it was called for (I13).
+#[test]
+fn waiters_behind_a_stuck_head_get_what_is_free_beyond_its_permit() {
+    let limiter = with_patience(2, 16);
+    let mut held = take_all(&limiter);
+    let stuck = waiter(&limiter, 1);
+    let behind = waiter(&limiter, 1);
+    held.pop();
+    assert!(stuck.is_woken() && !behind.is_woken(), "one is free, and it is called for that");
+    drop(limiter.try_acquire().expect("newcomers may take it"));
+    assert!(!behind.is_woken());
+    held.pop();
+    drop(behind.granted());
+    stuck.cancel();
+    assert_at_rest(&limiter);
+}
+
+/// Permits are kept for a head out of patience, whether it is polled or not.
+#[test]
+fn stuck_head_without_patience_stops_newcomers() {
+    let limiter = with_patience(1, 1);
+    let held = limiter.try_acquire().unwrap();
+    let mut head = waiter(&limiter, 1);
+    drop(held);
+    let barger = limiter.try_acquire().unwrap();
+    assert!(!head.run());
+    drop(barger);
+    // From here on nobody polls it.
+    assert!(limiter.try_acquire().is_err());
+    let newcomer = waiter(&limiter, 1);
+    head.cancel();
+    drop(newcomer.granted());
+    assert_at_rest(&limiter);
+}
+
+/// A future that is forgotten cannot be dropped, and so cannot give up its place.
+#[test]
+fn forgotten_waiting_future_stays_in_line() {
+    let limiter = with_patience(1, 0);
+    let held = limiter.try_acquire().unwrap();
+    std::mem::forget(waiter(&limiter, 1));
+    drop(held);
+    assert_eq!((limiter.waiting(), limiter.available()), (1, 1));
+    assert!(limiter.try_acquire().is_err());
+}

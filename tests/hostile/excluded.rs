@@ -8,7 +8,7 @@ use std::io::{BufRead, BufReader, Write, stderr};
 use std::pin::Pin;
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Barrier, Mutex, OnceLock};
 use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
@@ -163,6 +163,44 @@ fn task_that_its_executor_drops_inside_wake() {
         drop(permit);
         ready();
         drop(head);
+    });
+}
+
+/// Two limiters: in each a waiter whose waker, called under its queue's lock, drops a request that waits
+/// in the other's queue.
+#[test]
+fn requests_of_two_limiters_dropped_inside_each_others_wake() {
+    may_deadlock("requests_of_two_limiters_dropped_inside_each_others_wake", |ready| {
+        let limiters = [(); 2].map(|()| Arc::new(Limiter::new("excluded", 1)));
+        let held = limiters.each_ref().map(|limiter| limiter.try_acquire_owned().unwrap());
+        let heads = limiters
+            .each_ref()
+            .map(|limiter| Task::waiting(limiter.acquire_owned(), Arc::new(Hook::default())));
+        // Both wakers run before either goes on.
+        let both = Arc::new(Barrier::new(2));
+        let called = [1, 0].map(|other| {
+            let cell: Cell<Task<AcquireOwned>> = Arc::default();
+            let hook = {
+                let (cell, both) = (cell.clone(), both.clone());
+                Hook::new(move || {
+                    both.wait();
+                    let task = cell.lock().unwrap().take();
+                    drop(task);
+                })
+            };
+            let limiter = &limiters[1 - other];
+            (Task::waiting(limiter.acquire_owned(), hook), cell, other)
+        });
+        for (_, cell, other) in &called {
+            let quiet = Arc::new(Hook::default());
+            *cell.lock().unwrap() = Some(Task::waiting(limiters[*other].acquire_owned(), quiet));
+        }
+        drop(held);
+        ready();
+        let threads = heads.map(|head| std::thread::spawn(move || drop(head)));
+        for thread in threads {
+            thread.join().unwrap();
+        }
     });
 }
 
