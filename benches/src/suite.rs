@@ -36,7 +36,7 @@ pub struct Scale {
 }
 
 impl Scale {
-    /// A few minutes.
+    /// About ten minutes.
     pub const FULL: Self = Self {
         rounds: 11,
         few_rounds: 7,
@@ -200,7 +200,7 @@ fn run_queue(busy: bool) -> &'static str {
 fn add_mixed<E: Exec>(groups: &mut Vec<Group>, scale: Scale) {
     const THEME: &str = "mixed";
     const CEILING: usize = 256;
-    let (crowd, window) = (scale.crowd, scale.window);
+    let (crowd, window, rounds) = (scale.crowd, scale.window, scale.few_rounds.min(5));
     for busy in [false, true] {
         for mix in Mix::ALL {
             let row = format!("{}, {}, {}", E::NAME, run_queue(busy), mix.name());
@@ -210,7 +210,7 @@ fn add_mixed<E: Exec>(groups: &mut Vec<Group>, scale: Scale) {
 
             let shape = hold::Shape { tasks: 1_000, ceiling: CEILING, busy };
             let ideal = at_once / hold;
-            let mut looping = Group::new(THEME, scale.few_rounds).metric(
+            let mut looping = Group::new(THEME, rounds).metric(
                 format!("looping: {row} (ideal {ideal:.0})"),
                 "1/s",
                 Higher,
@@ -223,7 +223,7 @@ fn add_mixed<E: Exec>(groups: &mut Vec<Group>, scale: Scale) {
             let tasks = if mix == Mix::UpTo64 { crowd / 5 } else { crowd };
             let shape = hold::Shape { tasks, ..shape };
             let ideal = tasks as f64 / at_once * hold * 1e3;
-            let mut one_shot = Group::new(THEME, scale.few_rounds).metric(
+            let mut one_shot = Group::new(THEME, rounds).metric(
                 format!("one-shot: {row}, {tasks} tasks (ideal {ideal:.0})"),
                 "ms",
                 Lower,
