@@ -1,6 +1,8 @@
 //! The bars the crate is held to: ratios within one run, and a few plain figures.
 
-use crate::peers::{Asyncband, Grmgr, GrmgrStrict, NoLimiter, Peer, Tokio, TwoRmws};
+use crate::peers::{
+    Grmgr, GrmgrPatience1, GrmgrStats, GrmgrStrict, NoLimiter, Peer, Tokio, TwoRmws,
+};
 
 /// "No peer ahead" leaves room for a tie.
 const TIE: f64 = 1.03;
@@ -74,9 +76,25 @@ pub fn all() -> Vec<Bar> {
             title: "acquire().await + drop",
             subject: ours,
             rows: &[&["uncontended: acquire()"]],
-            limits: vec![times(Tokio::NAME, 0.30), times(Asyncband::NAME, 0.50)],
+            limits: vec![times(TwoRmws::NAME, 1.25), best(TIE)],
             exact: false,
-            moonshot: Some(times(TwoRmws::NAME, 1.2)),
+            moonshot: Some(times(TwoRmws::NAME, 1.1)),
+        },
+        Bar {
+            title: "with feature stats: try_acquire + drop",
+            subject: GrmgrStats::NAME,
+            rows: &[&["uncontended: try_acquire"]],
+            limits: vec![times(ours, 1.35)],
+            exact: false,
+            moonshot: Some(times(ours, 1.1)),
+        },
+        Bar {
+            title: "with feature stats: two threads",
+            subject: GrmgrStats::NAME,
+            rows: &[&["uncontended: two threads, try_acquire"]],
+            limits: vec![times(ours, 1.35)],
+            exact: false,
+            moonshot: Some(times(ours, 1.1)),
         },
         Bar {
             title: "two threads, ceiling never reached",
@@ -144,6 +162,23 @@ pub fn all() -> Vec<Bar> {
             exact: false,
             moonshot: Some(best(1.05)),
         });
+        bars.push(Bar {
+            title: "mixed sizes, looping tasks",
+            subject,
+            rows: &[&["mixed: looping"]],
+            limits: vec![times(Tokio::NAME, 0.90)],
+            exact: false,
+            moonshot: Some(times(Tokio::NAME, 1.0)),
+        });
+        bars.push(Bar {
+            title: "mixed sizes, one-shot tasks",
+            subject,
+            rows: &[&["mixed: one-shot"]],
+            // Times, and the limit is on the rate: 1 / 0.90.
+            limits: vec![times(Tokio::NAME, 1.11)],
+            exact: false,
+            moonshot: Some(times(Tokio::NAME, 1.0)),
+        });
     }
     bars.extend(absolute());
     bars
@@ -166,6 +201,12 @@ const CEILING_1: &[&[&str]] = &[
 ];
 const CONTENDED_1_ALL: &[&[&str]] = &[&["contended: tokio current-thread, 1 worker,"]];
 const CONTENDED_2_ALL: &[&[&str]] = &[&["contended: tokio, 2 workers,"]];
+
+const STARVATION: &[&[&str]] =
+    &[&["fairness: overtakes", "tokio"], &["fairness: overtakes", "smol"]];
+
+/// After this many overtakes for each time that a waiter may lose, a newcomer gives way.
+const GIVES_WAY: u32 = 16;
 
 fn absolute() -> Vec<Bar> {
     let bar = |title, subject, rows, limit| Bar {
@@ -197,6 +238,27 @@ fn absolute() -> Vec<Bar> {
             2.0,
         ),
     ];
+    for (subject, patience) in
+        [(Grmgr::NAME, 16), (GrmgrPatience1::NAME, 1), (GrmgrStrict::NAME, 0)]
+    {
+        // With patience(0) nobody overtakes at all.
+        let overtakes = if patience == 0 { 0 } else { GIVES_WAY * (patience + 1) };
+        let title = "overtakes by one that never yields";
+        bars.push(Bar {
+            moonshot: Some(figure(f64::from(patience + 1))),
+            ..bar(title, subject, STARVATION, f64::from(overtakes))
+        });
+        bars.push(Bar {
+            // A thread that yields its time slice may get it back before anyone else runs.
+            exact: false,
+            ..bar(
+                "overtakes by a thread that never yields",
+                subject,
+                &[&["fairness: overtakes", "blocking threads"]],
+                f64::from(overtakes),
+            )
+        });
+    }
     for subject in [Grmgr::NAME, GrmgrStrict::NAME] {
         bars.extend([
             Bar {
@@ -227,15 +289,15 @@ fn absolute() -> Vec<Bar> {
             moonshot: Some(figure(0.0)),
             ..bar("allocations of a waiter", Grmgr::NAME, &[&["memory: waiter: allocations"]], 1.0)
         },
-        bar("size of a limiter", Grmgr::NAME, &[&["memory: limiter: struct"]], 192.0),
+        bar("size of a limiter", Grmgr::NAME, &[&["memory: limiter: struct"]], 256.0),
         bar("size of an acquire future", Grmgr::NAME, &[&["memory: waiter: future"]], 96.0),
         Bar {
             exact: false,
             ..bar(
-                "200 times as fast as the Go original",
+                "100 times as fast as the Go original",
                 Grmgr::NAME,
                 &[&["uncontended: try_acquire"], &["uncontended: acquire()"]],
-                GO_PAIR_NS / 200.0,
+                GO_PAIR_NS / 100.0,
             )
         },
     ]);

@@ -5,13 +5,15 @@ use std::time::Duration;
 use crate::each_peer;
 use crate::measure::Better::{Higher, Lower, Neither};
 use crate::measure::Group;
-use crate::peers::{LeastFuture, NoLimiter, Peer, TwoRmws};
+use crate::peers::{GrmgrPatience1, GrmgrStats, LeastFuture, NoLimiter, Peer, TwoRmws};
 use crate::work::blocking::Hold;
 use crate::work::cancel::Order;
 use crate::work::contended::Shape;
 use crate::work::exec::{Exec, SmolExec, TokioExec, TokioLocalExec};
+use crate::work::mixed::Mix;
 use crate::work::{
-    blocking, cancel, contended, fairness, hold, memory, resize, uncontended, wakeup,
+    blocking, cancel, contended, drops, fairness, hold, memory, resize, starvation, uncontended,
+    wakeup,
 };
 
 /// How much of everything.
@@ -27,16 +29,22 @@ pub struct Scale {
     pub window: Duration,
     /// Attempts to starve a head in one round.
     pub head_tries: usize,
+    /// Tasks that ask once and hold, in the rows of mixed sizes.
+    pub crowd: usize,
+    /// Grants to newcomers after which a waiter counts as starved.
+    pub starved: usize,
 }
 
 impl Scale {
-    /// A few minutes.
+    /// About ten minutes.
     pub const FULL: Self = Self {
         rounds: 11,
         few_rounds: 7,
         divisor: 1,
         window: Duration::from_millis(150),
         head_tries: 10,
+        crowd: 5_000,
+        starved: starvation::MOST,
     };
     /// A smoke run of less than a minute: every row, figures that mean little.
     pub const QUICK: Self = Self {
@@ -45,6 +53,8 @@ impl Scale {
         divisor: 20,
         window: Duration::from_millis(30),
         head_tries: 5,
+        crowd: 1_000,
+        starved: 2_000,
     };
 }
 
@@ -59,8 +69,15 @@ pub fn groups(scale: Scale) -> Vec<Group> {
     add_blocking(&mut groups, scale);
     add_hold::<TokioExec>(&mut groups, scale);
     add_hold::<SmolExec>(&mut groups, scale);
+    add_mixed::<TokioExec>(&mut groups, scale);
+    add_mixed::<SmolExec>(&mut groups, scale);
     add_fairness(&mut groups, scale);
+    add_starvation::<TokioLocalExec>(&mut groups, scale, &[1]);
+    add_starvation::<TokioExec>(&mut groups, scale, &[2]);
+    add_starvation::<SmolExec>(&mut groups, scale, &[1, 2]);
+    add_starvation_of_threads(&mut groups, scale);
     add_wakeup(&mut groups, scale);
+    add_drops(&mut groups, scale);
     add_resize(&mut groups, scale);
     add_cancel(&mut groups, scale);
     add_memory(&mut groups);
@@ -76,10 +93,12 @@ fn add_uncontended(groups: &mut Vec<Group>, scale: Scale) {
     each_peer!(tried, P => {
         group_try.add::<P>(move || vec![uncontended::try_acquire::<P>(ops).ns()]);
     });
+    group_try.add::<GrmgrStats>(move || vec![uncontended::try_acquire::<GrmgrStats>(ops).ns()]);
     let mut group_await = group("acquire().await + drop");
     each_peer!(awaited, P => {
         group_await.add::<P>(move || vec![uncontended::acquire::<P>(ops).ns()]);
     });
+    group_await.add::<GrmgrStats>(move || vec![uncontended::acquire::<GrmgrStats>(ops).ns()]);
     group_await.add::<TwoRmws>(move || vec![uncontended::acquire::<TwoRmws>(ops).ns()]);
     group_await.add::<LeastFuture>(move || vec![uncontended::acquire::<LeastFuture>(ops).ns()]);
     let mut group_try_owned = group("owned try_acquire + drop");
@@ -92,6 +111,7 @@ fn add_uncontended(groups: &mut Vec<Group>, scale: Scale) {
     each_peer!(tried, P => {
         two_try.add::<P>(move || vec![uncontended::two_threads_try::<P>(ops).ns()]);
     });
+    two_try.add::<GrmgrStats>(move || vec![uncontended::two_threads_try::<GrmgrStats>(ops).ns()]);
     let mut two_await = group("two threads, acquire().await + drop");
     each_peer!(awaited, P => {
         two_await.add::<P>(move || vec![uncontended::two_threads_acquire::<P>(ops).ns()]);
@@ -152,20 +172,66 @@ fn add_blocking(groups: &mut Vec<Group>, scale: Scale) {
 fn add_hold<E: Exec>(groups: &mut Vec<Group>, scale: Scale) {
     for busy in [false, true] {
         for ceiling in [64, 256] {
-            let shape = hold::Shape { tasks: 1_000, ceiling, busy, window: scale.window };
+            let shape = hold::Shape { tasks: 1_000, ceiling, busy };
+            let window = scale.window;
             let ideal = ceiling as f64 / hold::HOLD.as_secs_f64();
-            let queue = if busy { "busy" } else { "idle" };
-            let name = format!("{}, {queue} run queue, ceiling {ceiling} (ideal {ideal})", E::NAME);
+            let queue = run_queue(busy);
+            let name = format!("{}, {queue}, ceiling {ceiling} (ideal {ideal})", E::NAME);
             let mut group = Group::new("hold", scale.few_rounds).metric(name, "1/s", Higher);
             each_peer!(awaited, P => {
                 if P::takes(ceiling) {
-                    group.add::<P>(move || vec![hold::admissions::<P, E>(shape)]);
+                    group.add::<P>(move || vec![hold::admissions::<P, E>(shape, window, hold::One)]);
                 }
             });
             // As many tasks as permits and no limiter: what executor and timer let through.
             let all = hold::Shape { tasks: ceiling, ..shape };
-            group.add::<NoLimiter>(move || vec![hold::admissions::<NoLimiter, E>(all)]);
+            group.add::<NoLimiter>(move || {
+                vec![hold::admissions::<NoLimiter, E>(all, window, hold::One)]
+            });
             groups.push(group);
+        }
+    }
+}
+
+fn run_queue(busy: bool) -> &'static str {
+    if busy { "busy run queue" } else { "idle run queue" }
+}
+
+fn add_mixed<E: Exec>(groups: &mut Vec<Group>, scale: Scale) {
+    const THEME: &str = "mixed";
+    const CEILING: usize = 256;
+    let (crowd, window, rounds) = (scale.crowd, scale.window, scale.few_rounds.min(5));
+    for busy in [false, true] {
+        for mix in Mix::ALL {
+            let row = format!("{}, {}, {}", E::NAME, run_queue(busy), mix.name());
+            // So many requests hold their permits at once, for as long as a hold.
+            let at_once = CEILING as f64 / mix.mean();
+            let hold = hold::HOLD.as_secs_f64();
+
+            let shape = hold::Shape { tasks: 1_000, ceiling: CEILING, busy };
+            let ideal = at_once / hold;
+            let mut looping = Group::new(THEME, rounds).metric(
+                format!("looping: {row} (ideal {ideal:.0})"),
+                "1/s",
+                Higher,
+            );
+            each_peer!(weighted, P => {
+                looping.add::<P>(move || vec![hold::admissions::<P, E>(shape, window, mix)]);
+            });
+
+            // The large mix takes as long with a fifth of the tasks, and its line is long enough.
+            let tasks = if mix == Mix::UpTo64 { crowd / 5 } else { crowd };
+            let shape = hold::Shape { tasks, ..shape };
+            let ideal = tasks as f64 / at_once * hold * 1e3;
+            let mut one_shot = Group::new(THEME, rounds).metric(
+                format!("one-shot: {row}, {tasks} tasks (ideal {ideal:.0})"),
+                "ms",
+                Lower,
+            );
+            each_peer!(weighted, P => {
+                one_shot.add::<P>(move || vec![hold::until_last::<P, E>(shape, mix)]);
+            });
+            groups.extend([looping, one_shot]);
         }
     }
 }
@@ -198,6 +264,37 @@ fn add_fairness(groups: &mut Vec<Group>, scale: Scale) {
     groups.push(group);
 }
 
+const OVERTAKES: &str = "overtakes of a waiter by one that never yields";
+
+fn add_starvation<E: Exec>(groups: &mut Vec<Group>, scale: Scale, workers: &[usize]) {
+    for &workers in workers {
+        let shape = starvation::Shape { workers, waiters: 1, ceiling: 1, most: scale.starved };
+        let name = format!("{OVERTAKES}: {}, {workers} {}", E::NAME, plural(workers));
+        let mut group = Group::new("fairness", scale.few_rounds).metric(name, "", Neither).worst();
+        each_peer!(awaited, P => {
+            group.add::<P>(move || vec![starvation::tasks::<P, E>(shape).overtakes as f64]);
+        });
+        group.add::<GrmgrPatience1>(move || {
+            vec![starvation::tasks::<GrmgrPatience1, E>(shape).overtakes as f64]
+        });
+        groups.push(group);
+    }
+}
+
+fn add_starvation_of_threads(groups: &mut Vec<Group>, scale: Scale) {
+    let most = scale.starved;
+    let mut group = Group::new("fairness", scale.few_rounds)
+        .metric(format!("{OVERTAKES}: blocking threads"), "", Neither)
+        .worst();
+    each_peer!(blocking, P => {
+        group.add::<P>(move || vec![starvation::threads::<P>(most).overtakes as f64]);
+    });
+    group.add::<GrmgrPatience1>(move || {
+        vec![starvation::threads::<GrmgrPatience1>(most).overtakes as f64]
+    });
+    groups.push(group);
+}
+
 fn add_wakeup(groups: &mut Vec<Group>, scale: Scale) {
     const THEME: &str = "wakeup";
     let ops = 100_000 / scale.divisor;
@@ -216,6 +313,29 @@ fn add_wakeup(groups: &mut Vec<Group>, scale: Scale) {
         threads.add::<P>(move || vec![wakeup::between_threads::<P>(P::waits(ops)).ns()]);
     });
     groups.extend([one, line, threads, two]);
+}
+
+fn add_drops(groups: &mut Vec<Group>, scale: Scale) {
+    let ops = 1_000_000 / scale.divisor;
+    let group = |what: &str| {
+        Group::new("wakeup", scale.few_rounds)
+            .metric(format!("one drop, {what}: p99.99"), "ns", Lower)
+            .metric(format!("one drop, {what}: longest"), "ns", Neither)
+            .worst()
+    };
+    let mut alone = group("nobody waits");
+    each_peer!(tried, P => {
+        alone.add::<P>(move || drops::uncontended::<P>(ops).tail());
+    });
+    // What reading the clock twice takes.
+    alone.add::<NoLimiter>(move || drops::uncontended::<NoLimiter>(ops).tail());
+    let shape = Shape { workers: 2, tasks: 1_000, ceiling: 8 };
+    let mut crowd = group("tokio, 2 workers, 1000 tasks, ceiling 8");
+    each_peer!(awaited, P => {
+        crowd.add::<P>(move || drops::contended::<P, TokioExec>(shape, P::waits(ops)).tail());
+    });
+    crowd.add::<NoLimiter>(move || drops::contended::<NoLimiter, TokioExec>(shape, ops).tail());
+    groups.extend([alone, crowd]);
 }
 
 fn add_resize(groups: &mut Vec<Group>, scale: Scale) {

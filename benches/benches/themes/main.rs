@@ -5,6 +5,7 @@ mod blocking;
 mod cancel;
 mod contended;
 mod heap;
+mod mixed;
 mod resize;
 mod uncontended;
 mod wakeup;
@@ -35,6 +36,7 @@ fn main() {
     uncontended::bench(&mut criterion);
     contended::bench(&mut criterion);
     blocking::bench(&mut criterion);
+    mixed::bench(&mut criterion);
     wakeup::bench(&mut criterion);
     resize::bench(&mut criterion);
     cancel::bench(&mut criterion);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ::asyncband::blocking::FutureExt;
 use ::asyncband::semaphore::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
-use super::{AsyncPeer, BlockingPeer, Kind, Lower, OwnedPeer, Peer, Raise};
+use super::{AsyncPeer, BlockingPeer, Kind, Lower, OwnedPeer, Peer, Raise, Weighted};
 
 /// `asyncband::semaphore::Semaphore`.
 #[derive(Debug)]
@@ -33,6 +33,13 @@ impl AsyncPeer for Asyncband {
     }
     fn future_bytes(&self) -> usize {
         size_of_val(&self.0.acquire(1))
+    }
+}
+
+impl Weighted for Asyncband {
+    #[inline]
+    fn acquire_many(&self, n: usize) -> impl Future<Output = SemaphorePermit<'_>> + Send {
+        self.0.acquire(n)
     }
 }
 

@@ -6,7 +6,7 @@ use ::futures_intrusive::sync::{
     Semaphore, SemaphoreReleaser, SharedSemaphore, SharedSemaphoreReleaser,
 };
 
-use super::{AsyncPeer, Kind, OwnedPeer, Peer, Raise};
+use super::{AsyncPeer, Kind, OwnedPeer, Peer, Raise, Weighted};
 
 /// The unfair mode wakes every waiter it has a permit for and lets them race; the fair mode is the
 /// one that keeps the promises the other peers keep.
@@ -37,6 +37,13 @@ impl AsyncPeer for FuturesIntrusive {
     }
     fn future_bytes(&self) -> usize {
         size_of_val(&self.0.acquire(1))
+    }
+}
+
+impl Weighted for FuturesIntrusive {
+    #[inline]
+    fn acquire_many(&self, n: usize) -> impl Future<Output = SemaphoreReleaser<'_>> + Send {
+        self.0.acquire(n)
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use maitake_sync::Semaphore;
 use maitake_sync::semaphore::{OwnedPermit, Permit};
 
-use super::{AsyncPeer, Kind, Lower, OwnedPeer, Peer, Raise};
+use super::{AsyncPeer, Kind, Lower, OwnedPeer, Peer, Raise, Weighted};
 
 const OPEN: &str = "no row closes the semaphore";
 
@@ -35,6 +35,13 @@ impl AsyncPeer for Maitake {
     }
     fn future_bytes(&self) -> usize {
         size_of_val(&self.0.acquire(1))
+    }
+}
+
+impl Weighted for Maitake {
+    #[inline]
+    async fn acquire_many(&self, n: usize) -> Permit<'_> {
+        self.0.acquire(n).await.expect(OPEN)
     }
 }
 

@@ -20,7 +20,7 @@ pub use self::asyncband::Asyncband;
 pub use self::condvar::{ParkingLot, Std};
 pub use self::floor::{LeastFuture, NoLimiter, TwoRmws};
 pub use self::futures_intrusive::FuturesIntrusive;
-pub use self::grmgr::{Grmgr, GrmgrStrict};
+pub use self::grmgr::{Grmgr, GrmgrPatience1, GrmgrStats, GrmgrStrict};
 pub use self::maitake::Maitake;
 pub use self::saa::Saa;
 pub use self::tokio::Tokio;
@@ -77,6 +77,12 @@ pub trait AsyncPeer: Peer {
     fn future_bytes(&self) -> usize;
 }
 
+/// A peer that hands out several permits at once.
+pub trait Weighted: AsyncPeer {
+    /// Waits for `n` permits, to be given back together.
+    fn acquire_many(&self, n: usize) -> impl Future<Output = Self::Permit<'_>> + Send;
+}
+
 /// A peer with permits that own a share of the limiter instead of borrowing it.
 pub trait OwnedPeer: AsyncPeer {
     /// The shared handle that permits are taken from.
@@ -117,8 +123,8 @@ pub trait Lower: Raise {
 
 /// Runs a block once for each peer of a list, with `$peer` standing for its type.
 ///
-/// The lists: `tried` (everything with `try_acquire`, floors included), `awaited`, `owned`,
-/// `blocking`, `raised`, `lowered`, `ours`.
+/// The lists: `tried` (everything with `try_acquire`, floors included), `awaited`, `weighted`,
+/// `owned`, `blocking`, `raised`, `lowered`, `ours`. saa has weighted permits too, but at most 63.
 #[macro_export]
 macro_rules! each_peer {
     (tried, $peer:ident => $block:block) => {
@@ -130,6 +136,12 @@ macro_rules! each_peer {
             @[
                 Grmgr, GrmgrStrict, Tokio, Asyncband, FuturesIntrusive, Maitake, Saa, AsyncLock
             ],
+            $peer => $block
+        );
+    };
+    (weighted, $peer:ident => $block:block) => {
+        $crate::each_peer!(
+            @[Grmgr, GrmgrStrict, Tokio, Asyncband, FuturesIntrusive, Maitake],
             $peer => $block
         );
     };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ::tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
-use super::{AsyncPeer, BlockingPeer, Kind, Lower, OwnedPeer, Peer, Raise};
+use super::{AsyncPeer, BlockingPeer, Kind, Lower, OwnedPeer, Peer, Raise, Weighted};
 
 const OPEN: &str = "no row closes the semaphore";
 
@@ -34,6 +34,13 @@ impl AsyncPeer for Tokio {
     }
     fn future_bytes(&self) -> usize {
         size_of_val(&self.0.acquire())
+    }
+}
+
+impl Weighted for Tokio {
+    #[inline]
+    async fn acquire_many(&self, n: usize) -> SemaphorePermit<'_> {
+        self.0.acquire_many(u32::try_from(n).expect("a small request")).await.expect(OPEN)
     }
 }
 

@@ -18,10 +18,10 @@ use crate::stats::quantile;
 
 /// One acquire: the places of its arrival and of its admission in the order of all such events.
 #[derive(Clone, Copy, Debug)]
-struct Visit {
-    arrived: usize,
-    admitted: usize,
-    waited: Duration,
+pub(crate) struct Visit {
+    pub(crate) arrived: usize,
+    pub(crate) admitted: usize,
+    pub(crate) waited: Duration,
 }
 
 /// Waiting at p50, p99 and p100 in microseconds; overtakes of the oldest waiter in percent of all
@@ -64,7 +64,7 @@ pub fn waits<P: AsyncPeer, E: Exec>(shape: Shape, ops: u64) -> Vec<f64> {
     let mut waited: Vec<f64> =
         visits.iter().map(|visit| visit.waited.as_secs_f64() * 1e6).collect();
     waited.sort_by(f64::total_cmp);
-    let overtakes = overtakes(&visits);
+    let overtakes = overtakes(&visits, |_| true);
     let all: usize = overtakes.iter().sum();
     vec![
         quantile(&waited, 0.5),
@@ -75,8 +75,9 @@ pub fn waits<P: AsyncPeer, E: Exec>(shape: Shape, ops: u64) -> Vec<f64> {
     ]
 }
 
-/// For each visit, how many others were admitted before it while it was the oldest.
-fn overtakes(visits: &[Visit]) -> Vec<usize> {
+/// For each visit, how many others, of those that `count`, were admitted before it while it was the
+/// oldest.
+pub(crate) fn overtakes(visits: &[Visit], count: impl Fn(usize) -> bool) -> Vec<usize> {
     #[derive(Clone, Copy)]
     enum Event {
         Arrival(usize),
@@ -97,6 +98,7 @@ fn overtakes(visits: &[Visit]) -> Vec<usize> {
                 admitted[index] = true;
                 if let Some(&oldest) = line.front()
                     && oldest != index
+                    && count(index)
                 {
                     overtakes[oldest] += 1;
                 }

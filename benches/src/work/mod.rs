@@ -3,11 +3,14 @@
 pub mod blocking;
 pub mod cancel;
 pub mod contended;
+pub mod drops;
 pub mod exec;
 pub mod fairness;
 pub mod hold;
 pub mod memory;
+pub mod mixed;
 pub mod resize;
+pub mod starvation;
 pub mod threads;
 pub mod uncontended;
 pub mod wakeup;
