@@ -520,7 +520,7 @@ fn clock_dropped_with_an_evicted_limiter_may_use_the_registry() {
 fn eviction_beside_acquires_costs_nobody_a_permit() {
     const THREADS: usize = 4;
     const KEYS: [&str; 8] = ["0", "1", "2", "3", "4", "5", "6", "7"];
-    const CEILING: usize = 2;
+    const CEILING: usize = 1;
     const EACH: usize = 50_000;
     must_end(|| {
         let registry = Registry::new();
@@ -533,7 +533,8 @@ fn eviction_beside_acquires_costs_nobody_a_permit() {
                     (&registry, &in_use, &made, &evicted, &ended);
                 scope.spawn(move || {
                     for i in 0..EACH {
-                        let key = (i * 7 + thread * 3 + i / 11) % KEYS.len();
+                        // Two and two are after the same.
+                        let key = (i / 16 + thread / 2 * 4) % KEYS.len();
                         let handle = registry.get_or_register_with(KEYS[key], || {
                             made.fetch_add(1, SeqCst);
                             Limiter::new(KEYS[key], CEILING)
@@ -545,6 +546,9 @@ fn eviction_beside_acquires_costs_nobody_a_permit() {
                         };
                         drop(handle);
                         let permit = permit.expect("no eviction closes anything");
+                        let registered = registry.get(KEYS[key]);
+                        assert_eq!(registered.as_ref(), Some(permit.limiter()), "it is in use");
+                        drop(registered);
                         let used = in_use[key].fetch_add(1, SeqCst) + 1;
                         assert!(used <= CEILING, "{used} in use of {key}");
                         if i % 32 == 0 {
