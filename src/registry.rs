@@ -300,16 +300,8 @@ impl Registry {
     /// # Ok::<(), grmgr::NameTaken>(())
     /// ```
     pub fn remove_idle(&self) -> usize {
-        // Dropped when the lock is free: a limiter's clock is somebody else's code.
-        let mut evicted = Vec::new();
-        self.lock().retain(|_, limiter| {
-            let unused = limiter.is_unused();
-            if unused {
-                evicted.push(limiter.clone());
-            }
-            !unused
-        });
-        evicted.len()
+        // One by one, so that others are not kept from the registry for long.
+        self.limiters().into_iter().filter_map(|limiter| self.evict(limiter)).count()
     }
 
     /// Evicts the limiters for which `keep` returns false, unless something else keeps them alive or
@@ -337,7 +329,9 @@ impl Registry {
         }
     }
 
-    /// Takes this limiter out if nothing but the registry, and the handle given, keeps it alive.
+    /// Takes this limiter out if nothing but the registry, and the handle given, keeps it alive. What
+    /// is returned is the last handle: dropped by the caller, when the lock is free, because a
+    /// limiter's clock is somebody else's code.
     fn evict(&self, limiter: Handle) -> Option<Handle> {
         let mut limiters = self.lock();
         let registered = limiters.get(limiter.name()).filter(|found| **found == limiter)?;
