@@ -9,10 +9,9 @@
 //! ```
 
 use std::error::Error;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use grmgr::{Adjustment, Limiter, OwnedPermit, Registry};
+use grmgr::{Adjustment, Handle, Limiter, OwnedPermit, Registry};
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
@@ -68,7 +67,7 @@ async fn process(_node: usize, _permit: OwnedPermit) {
 }
 
 /// Turns the ceiling while the work goes on, as an operator would, and tells what it sees.
-async fn operate(dp: Arc<Limiter>) {
+async fn operate(dp: Handle) {
     let started = Instant::now();
     let tell = |what: &str| {
         // Both figures of a snapshot belong to the same instant.

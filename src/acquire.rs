@@ -9,21 +9,19 @@ use core::time::Duration;
 #[cfg(feature = "std")]
 use std::time::Instant;
 
-use alloc::sync::Arc;
-
 use crate::observe::Since;
 use crate::permit::PermitOf;
+use crate::run::RunOf;
 #[cfg(feature = "std")]
 use crate::sync::thread::yield_now;
 use crate::waiter::{Refusal, Waiter};
-use crate::{AcquireError, Limiter};
+use crate::{AcquireError, Handle, Limiter};
 
 /// The future of [`Limiter::acquire`] and [`Limiter::acquire_many`]; see [`AcquireOf`].
 pub type Acquire<'a> = AcquireOf<&'a Limiter>;
 
-/// The future of [`Limiter::acquire_owned`] and [`Limiter::acquire_many_owned`]; see
-/// [`AcquireOf`].
-pub type AcquireOwned = AcquireOf<Arc<Limiter>>;
+/// The future of [`Handle::acquire_owned`] and [`Handle::acquire_many_owned`]; see [`AcquireOf`].
+pub type AcquireOwned = AcquireOf<Handle>;
 
 /// A request for permits, used under its names [`Acquire`] and [`AcquireOwned`]: to be awaited, or
 /// waited for by the thread.
@@ -54,6 +52,28 @@ impl<L: Deref<Target = Limiter>> AcquireOf<L> {
     #[inline]
     pub(crate) fn new(limiter: L, n: usize) -> Self {
         Self { limiter: Some(limiter), waiter: Waiter::new(n), since: Since::default() }
+    }
+
+    /// [`Limiter::run`] for this request: with as many permits as it asks for.
+    ///
+    /// ```
+    /// # use grmgr::Limiter;
+    /// # smol::block_on(async {
+    /// let memory = Limiter::new("memory in MiB", 512);
+    /// let sum = memory.acquire_many(64).run(async { 20 + 22 }).await?;
+    /// assert_eq!(sum, 42);
+    /// # Ok::<(), grmgr::AcquireError>(())
+    /// # })?;
+    /// # Ok::<(), grmgr::AcquireError>(())
+    /// ```
+    #[inline]
+    pub fn run<F: Future>(self, work: F) -> RunOf<L, F> {
+        RunOf::new(self, work)
+    }
+
+    /// The limiter's name, unless the request has been answered.
+    pub(crate) fn name(&self) -> Option<&str> {
+        self.limiter.as_deref().map(Limiter::name)
     }
 
     /// Takes the permits if that needs no waiting. Who stands in line already does not go past it.
@@ -107,9 +127,9 @@ impl<L: Deref<Target = Limiter>> AcquireOf<L> {
         }
         // The guard first: a clock that panics must not cost the permit.
         let permit = self.permit();
-        permit.limiter().on_granted(n);
+        permit.get().on_granted(n);
         if waited {
-            permit.limiter().on_waited(&self.since);
+            permit.get().on_waited(&self.since);
         }
         Poll::Ready(Ok(permit))
     }
@@ -147,22 +167,67 @@ impl<L: Deref<Target = Limiter>> Drop for AcquireOf<L> {
     }
 }
 
+/// Waiting by blocking the thread, in the same line as everybody else. Must not be called where
+/// blocking is forbidden, as in an async task.
 #[cfg(feature = "std")]
 impl<L: Deref<Target = Limiter> + Unpin> AcquireOf<L> {
-    /// Waits by blocking the thread, in the same line as everybody else. Must not be called where
-    /// blocking is forbidden, as in an async task.
+    /// Waits by blocking the thread.
+    ///
+    /// ```
+    /// # use grmgr::Limiter;
+    /// let memory = Limiter::new("memory in MiB", 512);
+    /// let permit = memory.acquire_many(100).blocking()?;
+    /// assert_eq!(permit.count(), 100);
+    /// # Ok::<(), grmgr::AcquireError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// An [`AcquireError`], but not [`TimedOut`](AcquireError::TimedOut).
     #[inline]
-    pub fn wait(self) -> Result<PermitOf<L>, AcquireError> {
-        self.block(|| None).expect("no deadline")
+    pub fn blocking(self) -> Result<PermitOf<L>, AcquireError> {
+        self.block(|| None)
     }
 
-    /// [`wait`](Self::wait), but at most for `timeout`; `None` if that was not enough.
-    pub fn wait_timeout(self, timeout: Duration) -> Option<Result<PermitOf<L>, AcquireError>> {
+    /// Waits by blocking the thread, but at most for `timeout`.
+    ///
+    /// A permit that is free is taken whatever the timeout; [`Duration::MAX`] is as good as none.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use grmgr::{AcquireError, Limiter};
+    /// let db = Limiter::new("db", 1);
+    /// let permit = db.acquire().blocking_timeout(Duration::ZERO)?;
+    /// let late = db.acquire().blocking_timeout(Duration::from_millis(1));
+    /// assert_eq!(late.unwrap_err(), AcquireError::TimedOut);
+    /// # drop(permit);
+    /// # Ok::<(), AcquireError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// An [`AcquireError`]; [`TimedOut`](AcquireError::TimedOut) if that was not enough. The request
+    /// has left the line then, as one that is dropped.
+    pub fn blocking_timeout(self, timeout: Duration) -> Result<PermitOf<L>, AcquireError> {
         self.block(|| Instant::now().checked_add(timeout))
     }
 
-    /// [`wait`](Self::wait), but at most until `deadline`; `None` if that was not enough.
-    pub fn wait_deadline(self, deadline: Instant) -> Option<Result<PermitOf<L>, AcquireError>> {
+    /// Waits by blocking the thread, but at most until `deadline`.
+    ///
+    /// ```
+    /// # use std::time::{Duration, Instant};
+    /// # use grmgr::Limiter;
+    /// let (db, api) = (Limiter::new("db", 20), Limiter::new("api", 8));
+    /// let deadline = Instant::now() + Duration::from_secs(1);
+    /// let both = (db.acquire().blocking_until(deadline)?, api.acquire().blocking_until(deadline)?);
+    /// # drop(both);
+    /// # Ok::<(), grmgr::AcquireError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`blocking_timeout`](Self::blocking_timeout).
+    pub fn blocking_until(self, deadline: Instant) -> Result<PermitOf<L>, AcquireError> {
         self.block(|| Some(deadline))
     }
 
@@ -170,24 +235,24 @@ impl<L: Deref<Target = Limiter> + Unpin> AcquireOf<L> {
     fn block(
         mut self,
         deadline: impl FnOnce() -> Option<Instant>,
-    ) -> Option<Result<PermitOf<L>, AcquireError>> {
+    ) -> Result<PermitOf<L>, AcquireError> {
         // A permit that is free needs neither a parker nor the time.
         if let Some(permit) = self.try_grant() {
-            return Some(Ok(permit));
+            return Ok(permit);
         }
         let limiter = self.limiter.as_deref().expect(ANSWERED);
         let may_wait = limiter.answer_without_waiting(self.waiter.n()).is_none();
         if may_wait && self.waiter.give_way(&limiter.queue) {
             yield_now();
         }
-        crate::block::block_on(self, deadline())
+        crate::block::acquire(self, deadline())
     }
 }
 
 impl<L: Deref<Target = Limiter>> fmt::Debug for AcquireOf<L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Acquire")
-            .field("limiter", &self.limiter.as_deref().map(Limiter::name))
+            .field("limiter", &self.name())
             .field("permits", &self.waiter.n())
             .field("waiting", &self.waiter.is_waiting())
             .finish()

@@ -8,6 +8,7 @@ use std::time::Instant;
 use alloc::sync::Arc;
 use alloc::task::Wake;
 
+use crate::AcquireError;
 use crate::sync::atomic::{
     AtomicBool,
     Ordering::{Acquire, Relaxed, Release},
@@ -77,6 +78,14 @@ thread_local! {
     /// future's poll) finds none and makes its own.
     #[allow(clippy::missing_const_for_thread_local, reason = "not accepted by loom's macro")]
     static PARKER: RefCell<Option<(Arc<Parker>, Waker)>> = RefCell::new(None);
+}
+
+/// Waits for what a request gives, at most until `deadline`.
+pub(crate) fn acquire<T>(
+    request: impl Future<Output = Result<T, AcquireError>>,
+    deadline: Option<Instant>,
+) -> Result<T, AcquireError> {
+    block_on(request, deadline).unwrap_or(Err(AcquireError::TimedOut))
 }
 
 /// Runs `future` to its end, or until `deadline` (then `None`, and the future is dropped).

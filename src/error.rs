@@ -24,6 +24,16 @@ pub enum AcquireError {
         /// How many may wait.
         max_waiting: usize,
     },
+    /// The time given to `blocking_timeout` or `blocking_until` was not enough. Nothing else gives
+    /// this.
+    TimedOut,
+    /// [`acquire_all`](crate::acquire_all) was given one limiter twice. Nothing else gives this.
+    Repeated {
+        /// The first entry with this limiter, counted from 0.
+        first: usize,
+        /// The one that repeats it.
+        again: usize,
+    },
 }
 
 /// Why [`Limiter::try_acquire`](crate::Limiter::try_acquire) and its kin gave no permit. If
@@ -103,6 +113,14 @@ impl fmt::Display for AcquireError {
                 "{max_waiting} requests wait already: try again later, or build the limiter \
                  with a larger `max_waiting`"
             ),
+            Self::TimedOut => f.write_str(
+                "no permit came free in time: try again later, wait longer, or raise the ceiling",
+            ),
+            Self::Repeated { first, again } => write!(
+                f,
+                "entries {first} and {again} are of the same limiter: make them one entry that \
+                 asks for the permits of both"
+            ),
         }
     }
 }
@@ -149,6 +167,36 @@ impl fmt::Display for ConfigError {
                 "a hold needs a clock: set one with `clock`, or set `hold` to zero, or enable \
                  feature `std`",
             ),
+        }
+    }
+}
+
+/// What [`acquire`](crate::Limiter::acquire) would have been told, too. The exception, given back as
+/// the error, is [`TryAcquireError::NoPermits`]: `acquire` would have waited.
+///
+/// ```
+/// use grmgr::{AcquireError, Limiter, TryAcquireError};
+///
+/// let db = Limiter::new("db", 1);
+/// let held = db.try_acquire()?;
+/// let busy = db.try_acquire().unwrap_err();
+/// assert_eq!(AcquireError::try_from(busy), Err(TryAcquireError::NoPermits));
+/// db.close();
+/// let closed = db.try_acquire().unwrap_err();
+/// assert_eq!(AcquireError::try_from(closed), Ok(AcquireError::Closed));
+/// # drop(held);
+/// # Ok::<(), TryAcquireError>(())
+/// ```
+impl TryFrom<TryAcquireError> for AcquireError {
+    type Error = TryAcquireError;
+
+    fn try_from(error: TryAcquireError) -> Result<Self, TryAcquireError> {
+        match error {
+            TryAcquireError::Closed => Ok(Self::Closed),
+            TryAcquireError::ExceedsMax { requested, max } => {
+                Ok(Self::ExceedsMax { requested, max })
+            }
+            TryAcquireError::NoPermits => Err(error),
         }
     }
 }

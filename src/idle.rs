@@ -1,6 +1,7 @@
 //! Waiting until a limiter is idle.
 
 use core::fmt;
+use core::ops::Deref;
 use core::pin::Pin;
 use core::task::{Context, Poll, ready};
 #[cfg(feature = "std")]
@@ -10,73 +11,114 @@ use std::time::Instant;
 
 use event_listener::{EventListener, Listener};
 
-use crate::Limiter;
 use crate::queue::{IdleListener, WakerId};
+use crate::{Handle, Limiter};
 
-/// The future of [`Limiter::wait`].
+/// The future of [`Limiter::wait`]; see [`WaitOf`].
+pub type Wait<'a> = WaitOf<&'a Limiter>;
+
+/// The future of [`Handle::wait_owned`]; see [`WaitOf`].
+pub type WaitOwned = WaitOf<Handle>;
+
+/// Resolves when the limiter is idle. Used under its names [`Wait`] and [`WaitOwned`].
 ///
 /// # Cancel safety
 ///
 /// Dropping it changes nothing.
 #[must_use = "futures do nothing unless polled"]
-pub struct Wait<'a> {
-    limiter: &'a Limiter,
+pub struct WaitOf<L: Deref<Target = Limiter>> {
+    limiter: L,
     /// Where it sleeps, with the waker that is registered there.
     listener: Option<(EventListener, WakerId)>,
 }
 
-impl<'a> Wait<'a> {
-    pub(crate) fn new(limiter: &'a Limiter) -> Self {
+impl<L: Deref<Target = Limiter>> WaitOf<L> {
+    pub(crate) fn new(limiter: L) -> Self {
         Self { limiter, listener: None }
     }
 }
 
-impl Future for Wait<'_> {
+impl<L: Deref<Target = Limiter> + Unpin> Future for WaitOf<L> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let queue = &self.limiter.queue;
-        if self.listener.is_none() {
+        let Self { limiter, listener } = &mut *self;
+        let queue = &limiter.queue;
+        if listener.is_none() {
             match queue.listen_idle() {
                 IdleListener::IsIdle => return Poll::Ready(()),
                 IdleListener::TryAgain => {
                     cx.waker().wake_by_ref();
                     return Poll::Pending;
                 }
-                IdleListener::Asleep(listener) => {
+                IdleListener::Asleep(asleep) => {
                     // The poll that follows registers this waker and replaces none.
-                    self.listener = Some((listener, WakerId::of(cx.waker())));
+                    *listener = Some((asleep, WakerId::of(cx.waker())));
                 }
             }
         }
-        if let Some((listener, registered)) = &mut self.listener {
+        if let Some((asleep, registered)) = listener {
             // I11, latched: the notification stays with the listener.
-            ready!(queue.poll_listener(listener, registered, cx));
-            self.listener = None;
+            ready!(queue.poll_listener(asleep, registered, cx));
+            *listener = None;
         }
         Poll::Ready(())
     }
 }
 
 #[cfg(feature = "std")]
-impl Wait<'_> {
+impl<L: Deref<Target = Limiter> + Unpin> WaitOf<L> {
     /// Waits by blocking the thread.
-    pub fn wait(self) {
+    ///
+    /// ```
+    /// # use grmgr::Limiter;
+    /// let db = Limiter::new("db", 20);
+    /// db.wait().blocking(); // nothing runs
+    /// ```
+    pub fn blocking(self) {
         crate::block::block_on(self, None).expect("no deadline");
     }
 
-    /// [`wait`](Self::wait), but at most for `timeout`; `None` if that was not enough.
-    pub fn wait_timeout(self, timeout: Duration) -> Option<()> {
-        crate::block::block_on(self, Instant::now().checked_add(timeout))
+    /// Waits by blocking the thread, but at most for `timeout`; returns whether the limiter was
+    /// idle. [`Duration::MAX`] is as good as no limit.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use grmgr::Limiter;
+    /// let db = Limiter::new("db", 20);
+    /// let permit = db.try_acquire()?;
+    /// assert!(!db.wait().blocking_timeout(Duration::from_millis(1)));
+    /// drop(permit);
+    /// assert!(db.wait().blocking_timeout(Duration::ZERO));
+    /// # Ok::<(), grmgr::TryAcquireError>(())
+    /// ```
+    #[must_use = "if it is false, work is still running"]
+    pub fn blocking_timeout(self, timeout: Duration) -> bool {
+        self.block(Instant::now().checked_add(timeout))
     }
 
-    /// [`wait`](Self::wait), but at most until `deadline`; `None` if that was not enough.
-    pub fn wait_deadline(self, deadline: Instant) -> Option<()> {
-        crate::block::block_on(self, Some(deadline))
+    /// Waits by blocking the thread, but at most until `deadline`; returns whether the limiter was
+    /// idle.
+    ///
+    /// ```
+    /// # use std::time::{Duration, Instant};
+    /// # use grmgr::Limiter;
+    /// # let (db, api) = (Limiter::new("db", 20), Limiter::new("api", 8));
+    /// let deadline = Instant::now() + Duration::from_secs(10);
+    /// let drained = [&db, &api].iter().all(|limiter| limiter.wait().blocking_until(deadline));
+    /// # assert!(drained);
+    /// ```
+    #[must_use = "if it is false, work is still running"]
+    pub fn blocking_until(self, deadline: Instant) -> bool {
+        self.block(Some(deadline))
+    }
+
+    pub(crate) fn block(self, deadline: Option<Instant>) -> bool {
+        crate::block::block_on(self, deadline).is_some()
     }
 }
 
-impl Drop for Wait<'_> {
+impl<L: Deref<Target = Limiter>> Drop for WaitOf<L> {
     fn drop(&mut self) {
         // Dropped by itself it would pass its notification on, to somebody who has to wait for
         // a later moment.
@@ -86,7 +128,7 @@ impl Drop for Wait<'_> {
     }
 }
 
-impl fmt::Debug for Wait<'_> {
+impl<L: Deref<Target = Limiter>> fmt::Debug for WaitOf<L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Wait").field("limiter", &self.limiter.name()).finish_non_exhaustive()
     }

@@ -8,6 +8,7 @@ extern crate alloc;
 extern crate std;
 
 mod acquire;
+mod all;
 #[cfg(feature = "std")]
 mod block;
 mod builder;
@@ -15,6 +16,7 @@ mod clock;
 #[cfg(feature = "serde")]
 mod config;
 mod error;
+mod handle;
 mod idle;
 mod limiter;
 mod observe;
@@ -22,6 +24,7 @@ mod permit;
 mod queue;
 #[cfg(feature = "std")]
 mod registry;
+mod run;
 mod snapshot;
 mod state;
 #[cfg(feature = "stats")]
@@ -31,6 +34,7 @@ mod throttle;
 mod waiter;
 
 pub use acquire::{Acquire, AcquireOf, AcquireOwned};
+pub use all::{AcquireAll, acquire_all};
 pub use builder::Builder;
 #[cfg(feature = "std")]
 pub use clock::SystemClock;
@@ -38,11 +42,13 @@ pub use clock::{Clock, ManualClock};
 #[cfg(feature = "serde")]
 pub use config::Config;
 pub use error::{AcquireError, ConfigError, TryAcquireError};
-pub use idle::Wait;
+pub use handle::{Handle, WeakHandle};
+pub use idle::{Wait, WaitOf, WaitOwned};
 pub use limiter::Limiter;
 pub use permit::{OwnedPermit, Permit, PermitOf};
 #[cfg(feature = "std")]
 pub use registry::{NameTaken, Registry};
+pub use run::{Run, RunOf, RunOwned};
 pub use snapshot::Snapshot;
 #[cfg(feature = "stats")]
 pub use stats::{Change, Stats, WaitHistogram};

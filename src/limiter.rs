@@ -6,12 +6,12 @@ use core::time::Duration;
 
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
-use alloc::sync::Arc;
 
 use crate::builder::Builder;
 #[cfg(feature = "std")]
 use crate::builder::PATIENCE;
 use crate::clock::Clock;
+use crate::idle::WaitOf;
 use crate::permit::PermitOf;
 use crate::queue::Queue;
 use crate::state::{CLOSED, MAX_COUNT, PAUSED};
@@ -21,8 +21,8 @@ use crate::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use crate::sync::const_unless_loom;
 use crate::throttle::Hold;
 use crate::{
-    Acquire, AcquireError, AcquireOf, AcquireOwned, Adjust, Adjustment, OwnedPermit, Permit,
-    Throttle, TryAcquireError, Wait,
+    Acquire, AcquireError, AcquireOf, Adjust, Adjustment, Permit, Run, Throttle, TryAcquireError,
+    Wait,
 };
 
 /// The cause of changes that are made by hand.
@@ -33,7 +33,7 @@ pub(crate) const MANUAL: &str = "manual";
 ///
 /// Work asks for a *permit* before it starts and gives it back, by dropping it, when it ends. A
 /// request that finds none free waits in line, in async code and in threads alike. A limiter is a
-/// plain value: put it in a `static`, a field or an [`Arc`].
+/// plain value: put it in a `static`, a field or a [`Handle`](crate::Handle).
 ///
 /// ```
 /// use grmgr::Limiter;
@@ -179,6 +179,22 @@ impl Limiter {
     /// Newcomers may be served before those in line for a while (see
     /// [`patience`](Builder::patience)); those in line are served first in, first out.
     ///
+    /// Give the permit a name, if only `_permit`: `let _ = limiter.acquire().await` gives it back at
+    /// once, before the work begins.
+    ///
+    /// ```
+    /// # use grmgr::Limiter;
+    /// # smol::block_on(async {
+    /// let db = Limiter::new("db", 20);
+    /// let _permit = db.acquire().await?;
+    /// assert_eq!(db.in_flight(), 1);
+    /// let _ = db.acquire().await?; // not what was meant
+    /// assert_eq!(db.in_flight(), 1);
+    /// # Ok::<(), grmgr::AcquireError>(())
+    /// # })?;
+    /// # Ok::<(), grmgr::AcquireError>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// An [`AcquireError`].
@@ -197,18 +213,6 @@ impl Limiter {
     #[inline]
     pub fn acquire_many(&self, n: usize) -> Acquire<'_> {
         AcquireOf::new(self, n)
-    }
-
-    /// [`acquire`](Self::acquire) with a permit that keeps the limiter alive.
-    #[inline]
-    pub fn acquire_owned(self: &Arc<Self>) -> AcquireOwned {
-        AcquireOf::new(self.clone(), 1)
-    }
-
-    /// [`acquire_many`](Self::acquire_many) with a permit that keeps the limiter alive.
-    #[inline]
-    pub fn acquire_many_owned(self: &Arc<Self>, n: usize) -> AcquireOwned {
-        AcquireOf::new(self.clone(), n)
     }
 
     /// Takes one permit if it can be had without waiting.
@@ -232,30 +236,16 @@ impl Limiter {
         self.try_take(n).map(|()| PermitOf::new(self, n))
     }
 
-    /// [`try_acquire`](Self::try_acquire) with a permit that keeps the limiter alive.
+    /// Waits for one permit by blocking the thread: `acquire().blocking()`.
     ///
-    /// # Errors
+    /// With a time limit: [`acquire().blocking_timeout(…)`](AcquireOf::blocking_timeout).
     ///
-    /// As [`try_acquire`](Self::try_acquire).
-    #[inline]
-    pub fn try_acquire_owned(self: &Arc<Self>) -> Result<OwnedPermit, TryAcquireError> {
-        self.try_acquire_many_owned(1)
-    }
-
-    /// [`try_acquire_many`](Self::try_acquire_many) with a permit that keeps the limiter alive.
-    ///
-    /// # Errors
-    ///
-    /// As [`try_acquire`](Self::try_acquire).
-    #[inline]
-    pub fn try_acquire_many_owned(
-        self: &Arc<Self>,
-        n: usize,
-    ) -> Result<OwnedPermit, TryAcquireError> {
-        self.try_take(n).map(|()| PermitOf::new(self.clone(), n))
-    }
-
-    /// Waits for one permit by blocking the thread: `acquire().wait()`.
+    /// ```
+    /// # use grmgr::Limiter;
+    /// let db = Limiter::new("db", 20);
+    /// let _permit = db.acquire_blocking()?;
+    /// # Ok::<(), grmgr::AcquireError>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -263,18 +253,53 @@ impl Limiter {
     #[cfg(feature = "std")]
     #[inline]
     pub fn acquire_blocking(&self) -> Result<Permit<'_>, AcquireError> {
-        self.acquire().wait()
+        self.acquire().blocking()
     }
 
-    /// [`acquire_blocking`](Self::acquire_blocking) with a permit that keeps the limiter alive.
+    /// Waits for `n` permits by blocking the thread: `acquire_many(n).blocking()`.
+    ///
+    /// ```
+    /// # use grmgr::Limiter;
+    /// let memory = Limiter::new("memory in MiB", 512);
+    /// assert_eq!(memory.acquire_many_blocking(100)?.count(), 100);
+    /// # Ok::<(), grmgr::AcquireError>(())
+    /// ```
     ///
     /// # Errors
     ///
     /// An [`AcquireError`].
     #[cfg(feature = "std")]
     #[inline]
-    pub fn acquire_owned_blocking(self: &Arc<Self>) -> Result<OwnedPermit, AcquireError> {
-        self.acquire_owned().wait()
+    pub fn acquire_many_blocking(&self, n: usize) -> Result<Permit<'_>, AcquireError> {
+        self.acquire_many(n).blocking()
+    }
+
+    /// Runs `work` under a permit: waits for one, then polls `work` until it is ready, and gives the
+    /// permit back at that moment.
+    ///
+    /// With more permits than one: [`acquire_many(n).run(work)`](AcquireOf::run).
+    ///
+    /// ```
+    /// # use grmgr::Limiter;
+    /// # smol::block_on(async {
+    /// let db = Limiter::new("db", 20);
+    /// let row = db.run(async { "a row" }).await?;
+    /// assert_eq!((row, db.in_flight()), ("a row", 0));
+    /// # Ok::<(), grmgr::AcquireError>(())
+    /// # })?;
+    /// # Ok::<(), grmgr::AcquireError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// An [`AcquireError`]; the work has not been polled then.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future drops the work with it: see [`RunOf`](crate::RunOf).
+    #[inline]
+    pub fn run<F: Future>(&self, work: F) -> Run<'_, F> {
+        self.acquire().run(work)
     }
 
     /// Gives back one permit that was [forgotten](PermitOf::forget).
@@ -317,7 +342,7 @@ impl Limiter {
     }
 
     #[inline]
-    fn try_take(&self, n: usize) -> Result<(), TryAcquireError> {
+    pub(crate) fn try_take(&self, n: usize) -> Result<(), TryAcquireError> {
         if self.take(n, false) { Ok(()) } else { self.try_refused(n) }
     }
 
@@ -330,7 +355,8 @@ impl Limiter {
                 TryAcquireError::ExceedsMax { requested, max }
             }
             None if self.is_closed() => TryAcquireError::Closed,
-            Some(Err(AcquireError::QueueFull { .. })) | None => TryAcquireError::NoPermits,
+            // Only the two above are answers without waiting.
+            Some(Err(_)) | None => TryAcquireError::NoPermits,
         };
         self.on_try_refused(error);
         Err(error)
@@ -443,13 +469,13 @@ impl Limiter {
     ///
     /// Dropping it changes nothing.
     pub fn wait(&self) -> Wait<'_> {
-        Wait::new(self)
+        WaitOf::new(self)
     }
 
     /// [`wait`](Self::wait) by blocking the thread.
     #[cfg(feature = "std")]
     pub fn wait_blocking(&self) {
-        self.wait().wait();
+        self.wait().blocking();
     }
 
     /// Closes it for good: those who wait, and later requests, get

@@ -4,15 +4,13 @@ use core::fmt;
 use core::mem;
 use core::ops::Deref;
 
-use alloc::sync::Arc;
-
-use crate::Limiter;
+use crate::{Handle, Limiter};
 
 /// One or more permits of a limiter that the guard borrows; see [`PermitOf`].
 pub type Permit<'a> = PermitOf<&'a Limiter>;
 
 /// One or more permits, of a limiter that the guard keeps alive; see [`PermitOf`].
-pub type OwnedPermit = PermitOf<Arc<Limiter>>;
+pub type OwnedPermit = PermitOf<Handle>;
 
 /// One or more permits, given back when the guard is dropped, also when that is because of a
 /// panic. Used under its names [`Permit`] and [`OwnedPermit`].
@@ -29,22 +27,43 @@ impl<L: Deref<Target = Limiter>> PermitOf<L> {
         Self { limiter, count }
     }
 
+    /// The limiter that granted them.
+    #[inline]
+    pub(crate) fn get(&self) -> &Limiter {
+        &self.limiter
+    }
+
     /// How many permits the guard holds.
     #[inline]
     pub fn count(&self) -> usize {
         self.count
     }
 
-    /// The limiter that granted them.
-    #[inline]
-    pub fn limiter(&self) -> &Limiter {
-        &self.limiter
-    }
-
     /// Keeps the permits in flight without the guard, to be given back one by one with
     /// [`Limiter::done`].
     pub fn forget(mut self) {
         self.limiter.remember_forgotten(mem::take(&mut self.count));
+    }
+
+    /// Gives `n` of the permits back at once, and tells how many the guard keeps; or gives none back
+    /// and returns `None` if there are fewer. 0 and all of them are fine.
+    ///
+    /// ```
+    /// # use grmgr::Limiter;
+    /// let memory = Limiter::new("memory in MiB", 512);
+    /// let mut permit = memory.try_acquire_many(500)?;
+    /// assert_eq!(permit.release(400), Some(100));
+    /// assert_eq!(permit.release(101), None);
+    /// assert_eq!(memory.in_flight(), 100);
+    /// # Ok::<(), grmgr::TryAcquireError>(())
+    /// ```
+    #[must_use = "if it is `None`, nothing has been given back"]
+    pub fn release(&mut self, n: usize) -> Option<usize> {
+        self.count = self.count.checked_sub(n)?;
+        if n > 0 {
+            self.get().release(n);
+        }
+        Some(self.count)
     }
 
     /// Moves `n` of the permits into a guard of their own, or returns `None` if there are fewer.
@@ -65,7 +84,7 @@ impl<L: Deref<Target = Limiter>> PermitOf<L> {
     #[track_caller]
     pub fn merge(&mut self, mut other: Self) {
         assert!(
-            core::ptr::eq(self.limiter(), other.limiter()),
+            core::ptr::eq(self.get(), other.get()),
             "a permit of limiter {:?} cannot be merged into one of {:?}: keep both, each gives \
              back its own",
             other.limiter.name(),
@@ -73,6 +92,22 @@ impl<L: Deref<Target = Limiter>> PermitOf<L> {
         );
         // Cannot overflow: all of them are in flight, of which there are at most MAX_CEILING.
         self.count += mem::take(&mut other.count);
+    }
+}
+
+impl<'a> PermitOf<&'a Limiter> {
+    /// The limiter that granted them.
+    #[inline]
+    pub fn limiter(&self) -> &'a Limiter {
+        self.limiter
+    }
+}
+
+impl PermitOf<Handle> {
+    /// The limiter that granted them.
+    #[inline]
+    pub fn limiter(&self) -> &Handle {
+        &self.limiter
     }
 }
 

@@ -1,21 +1,25 @@
 //! Limiters by name.
 
 use core::fmt;
+use core::time::Duration;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
+use alloc::borrow::Cow;
 use alloc::string::String;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use crate::{Adjust, Adjustment, Limiter, Snapshot};
+use crate::{Adjust, Adjustment, Handle, Limiter, Snapshot};
 
-/// Limiters by their names, to find them and to turn all of them up and down at once.
+/// Limiters by their names, to find them, to make them on demand, and to turn all of them up and down
+/// at once.
 ///
-/// A limiter works as well without a registry, and nothing on the way of a request touches one.
-/// What is done to all is done one by one, in the order of their names, to those registered when
-/// the call began; the registry is not locked meanwhile.
+/// A limiter works as well without a registry, and nothing on the way of a request touches one. What
+/// is done to all is done one by one, in the order of their names, to those registered when the call
+/// began. No code of yours runs while the registry is locked: wakers, clocks, predicates and the
+/// closures that make limiters may all use it.
 ///
 /// ```
 /// use grmgr::{Limiter, Registry};
@@ -27,89 +31,344 @@ use crate::{Adjust, Adjustment, Limiter, Snapshot};
 /// assert_eq!((db.ceiling(), api.ceiling()), (18, 6));
 /// # Ok::<(), grmgr::NameTaken>(())
 /// ```
+///
+/// # Many limiters
+///
+/// One for each tenant, host or user: made when first asked for, and evicted from time to time.
+///
+/// ```
+/// use grmgr::{AcquireError, Limiter, Registry};
+///
+/// static TENANTS: Registry = Registry::new();
+///
+/// fn serve(tenant: &str) -> Result<(), AcquireError> {
+///     let limiter =
+///         TENANTS.get_or_register_with(tenant, || Limiter::new(tenant.to_owned(), 4));
+///     let _permit = limiter.acquire_blocking()?;
+///     // At most 4 for each tenant get here at once.
+///     Ok(())
+/// }
+///
+/// serve("acme")?;
+/// serve("initech")?;
+/// assert_eq!(TENANTS.remove_idle(), 2);
+/// # Ok::<(), AcquireError>(())
+/// ```
+///
+/// Eviction, by [`remove_idle`](Self::remove_idle) or [`retain`](Self::retain), takes only limiters
+/// that nothing else keeps alive, neither a handle nor a permit, a request or a wait that owns one, and
+/// of which no permit is in flight. So nobody meets a limiter that is closed because of it, and of one
+/// name no two limiters are in use at once. What an evicted limiter had been set to, and what it had
+/// counted, goes with it. One in a `static` always stays. A [`WeakHandle`](crate::WeakHandle) keeps
+/// nothing: what it gives may have been evicted.
 #[derive(Default)]
 pub struct Registry {
-    // Never held while anything but the map is touched.
-    limiters: Mutex<BTreeMap<String, Arc<Limiter>>>,
+    // Never held while anything but the map is touched, and the counts of handles.
+    limiters: Mutex<Limiters>,
 }
 
+type Limiters = BTreeMap<Cow<'static, str>, Handle>;
+
 /// Another limiter is registered under this name. It gives the refused one back.
+///
+/// ```
+/// use grmgr::{Limiter, NameTaken, Registry};
+///
+/// let registry = Registry::new();
+/// let db = registry.register(Limiter::new("db", 20))?;
+/// let NameTaken(refused) = registry.register(Limiter::new("db", 8)).unwrap_err();
+/// assert_eq!((refused.ceiling(), registry.get("db")), (8, Some(db)));
+/// # Ok::<(), NameTaken>(())
+/// ```
 #[derive(Debug)]
 pub struct NameTaken(
     /// The limiter that was not registered.
-    pub Arc<Limiter>,
+    pub Handle,
 );
 
+/// Adding, finding and removing.
 impl Registry {
-    /// An empty registry.
+    /// Makes an empty registry.
+    ///
+    /// ```
+    /// use grmgr::Registry;
+    ///
+    /// static TENANTS: Registry = Registry::new();
+    /// assert!(TENANTS.is_empty());
+    /// ```
     pub const fn new() -> Self {
         Self { limiters: Mutex::new(BTreeMap::new()) }
     }
 
     /// The registry that a program shares.
+    ///
+    /// ```
+    /// use grmgr::{Limiter, Registry};
+    ///
+    /// static DB: Limiter = Limiter::const_new("db", 20);
+    /// Registry::global().register(&DB)?;
+    /// # Ok::<(), grmgr::NameTaken>(())
+    /// ```
     pub fn global() -> &'static Self {
         static GLOBAL: Registry = Registry::new();
         &GLOBAL
     }
 
-    /// Adds a limiter under its name.
+    /// Adds a limiter under its name: a new one, one in an [`Arc`](alloc::sync::Arc), a `static`, or
+    /// one of which there is a handle.
+    ///
+    /// ```
+    /// use grmgr::{Limiter, Registry};
+    ///
+    /// static DB: Limiter = Limiter::const_new("db", 20);
+    ///
+    /// let registry = Registry::new();
+    /// registry.register(&DB)?;
+    /// let api = registry.register(Limiter::new("api", 8))?;
+    /// assert_eq!(registry.get("api"), Some(api));
+    /// # Ok::<(), grmgr::NameTaken>(())
+    /// ```
     ///
     /// # Errors
     ///
-    /// [`NameTaken`], with the limiter, if another has the name.
-    pub fn register(&self, limiter: impl Into<Arc<Limiter>>) -> Result<Arc<Limiter>, NameTaken> {
+    /// [`NameTaken`], with the limiter, if another has the name, and if it is registered already.
+    pub fn register(&self, limiter: impl Into<Handle>) -> Result<Handle, NameTaken> {
         let limiter = limiter.into();
-        match self.lock().entry(limiter.name().into()) {
+        match self.lock().entry(limiter.name.clone()) {
             Entry::Occupied(_) => Err(NameTaken(limiter)),
             Entry::Vacant(place) => Ok(place.insert(limiter).clone()),
         }
     }
 
     /// The limiter of this name.
-    pub fn get(&self, name: &str) -> Option<Arc<Limiter>> {
+    ///
+    /// ```
+    /// # use grmgr::{Limiter, Registry};
+    /// let registry = Registry::new();
+    /// let db = registry.register(Limiter::new("db", 20))?;
+    /// assert_eq!(registry.get("db"), Some(db));
+    /// assert_eq!(registry.get("api"), None);
+    /// # Ok::<(), grmgr::NameTaken>(())
+    /// ```
+    pub fn get(&self, name: &str) -> Option<Handle> {
         self.lock().get(name).cloned()
     }
 
+    /// The limiter of this name; if there is none, the one that `make` returns, which is registered.
+    ///
+    /// Of many calls for one name at once, all get the same limiter. `make` may run in several of
+    /// them, and the limiters that come too late are dropped. If it panics, nothing is registered.
+    ///
+    /// ```
+    /// # use grmgr::{Limiter, Registry};
+    /// # let registry = Registry::new();
+    /// let host = String::from("example.org");
+    /// let limiter = registry.get_or_register_with(&host, || Limiter::new(host.clone(), 6));
+    /// assert_eq!(registry.get_or_register_with(&host, || unreachable!()), limiter);
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// If the limiter that `make` returns has another name (I14).
+    #[track_caller]
+    pub fn get_or_register_with(&self, name: &str, make: impl FnOnce() -> Limiter) -> Handle {
+        if let Some(limiter) = self.get(name) {
+            return limiter;
+        }
+        let limiter = Handle::from(make());
+        assert!(
+            limiter.name() == name,
+            "get_or_register_with({name:?}, …) was given a limiter named {:?}: make one with the name \
+             that is asked for",
+            limiter.name(),
+        );
+        // The lock goes first, then, if it has come too late, the limiter.
+        let mut limiters = self.lock();
+        limiters.entry(limiter.name.clone()).or_insert_with(|| limiter.clone()).clone()
+    }
+
+    /// All limiters, in the order of their names.
+    ///
+    /// ```
+    /// # use grmgr::{Limiter, Registry};
+    /// # let registry = Registry::new();
+    /// registry.register(Limiter::new("db", 20))?;
+    /// registry.register(Limiter::new("api", 8))?;
+    /// let ceilings: Vec<_> = registry.limiters().iter().map(|limiter| limiter.ceiling()).collect();
+    /// assert_eq!(ceilings, [8, 20]);
+    /// # Ok::<(), grmgr::NameTaken>(())
+    /// ```
+    pub fn limiters(&self) -> Vec<Handle> {
+        self.lock().values().cloned().collect()
+    }
+
     /// All names, in order.
+    ///
+    /// ```
+    /// # use grmgr::{Limiter, Registry};
+    /// # let registry = Registry::new();
+    /// registry.register(Limiter::new("db", 20))?;
+    /// registry.register(Limiter::new("api", 8))?;
+    /// assert_eq!(registry.names(), ["api", "db"]);
+    /// # Ok::<(), grmgr::NameTaken>(())
+    /// ```
     pub fn names(&self) -> Vec<String> {
-        self.lock().keys().cloned().collect()
+        self.lock().keys().map(|name| name.clone().into_owned()).collect()
+    }
+
+    /// How many limiters are registered.
+    ///
+    /// ```
+    /// # use grmgr::{Limiter, Registry};
+    /// # let registry = Registry::new();
+    /// registry.register(Limiter::new("db", 20))?;
+    /// assert_eq!(registry.len(), 1);
+    /// # Ok::<(), grmgr::NameTaken>(())
+    /// ```
+    pub fn len(&self) -> usize {
+        self.lock().len()
+    }
+
+    /// Whether no limiter is registered.
+    ///
+    /// ```
+    /// assert!(grmgr::Registry::new().is_empty());
+    /// ```
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     /// A snapshot of each limiter.
+    ///
+    /// ```
+    /// # use grmgr::{Limiter, Registry};
+    /// # let registry = Registry::new();
+    /// registry.register(Limiter::new("db", 20))?;
+    /// for limiter in registry.snapshots() {
+    ///     println!("{}: {} of {}", limiter.name, limiter.in_flight, limiter.ceiling);
+    /// }
+    /// # Ok::<(), grmgr::NameTaken>(())
+    /// ```
     pub fn snapshots(&self) -> Vec<Snapshot> {
-        self.all().iter().map(|limiter| limiter.snapshot()).collect()
+        self.limiters().iter().map(|limiter| limiter.snapshot()).collect()
+    }
+
+    /// Removes the limiter of this name, without closing it. The name is free then, also while the
+    /// limiter is still in use.
+    ///
+    /// ```
+    /// # use grmgr::{Limiter, Registry};
+    /// # let registry = Registry::new();
+    /// let db = registry.register(Limiter::new("db", 20))?;
+    /// assert_eq!(registry.remove("db"), Some(db.clone()));
+    /// assert!(registry.get("db").is_none() && !db.is_closed());
+    /// # Ok::<(), grmgr::NameTaken>(())
+    /// ```
+    pub fn remove(&self, name: &str) -> Option<Handle> {
+        self.lock().remove(name)
     }
 
     /// Closes the limiter of this name and removes it. Permits that are out stay valid; to see
     /// the last of them back, [`wait`](Limiter::wait) on what is returned.
-    pub fn delete(&self, name: &str) -> Option<Arc<Limiter>> {
-        let limiter = self.lock().remove(name)?;
+    ///
+    /// ```
+    /// # use grmgr::{Limiter, Registry};
+    /// # let registry = Registry::new();
+    /// registry.register(Limiter::new("db", 20))?;
+    /// if let Some(db) = registry.delete("db") {
+    ///     assert!(db.is_closed());
+    ///     db.wait_blocking();
+    /// }
+    /// # Ok::<(), grmgr::NameTaken>(())
+    /// ```
+    pub fn delete(&self, name: &str) -> Option<Handle> {
+        let limiter = self.remove(name)?;
         limiter.close();
         Some(limiter)
     }
 
+    /// Evicts the limiters that nothing else keeps alive and nothing is in flight of; returns how
+    /// many. See [many limiters](Self#many-limiters).
+    ///
+    /// ```
+    /// # use grmgr::{Limiter, Registry};
+    /// # let registry = Registry::new();
+    /// let used = registry.register(Limiter::new("used", 4))?;
+    /// registry.register(Limiter::new("unused", 4))?;
+    /// assert_eq!(registry.remove_idle(), 1);
+    /// assert_eq!(registry.limiters(), [used]);
+    /// # Ok::<(), grmgr::NameTaken>(())
+    /// ```
+    pub fn remove_idle(&self) -> usize {
+        // One by one, so that others are not kept from the registry for long.
+        self.limiters().into_iter().filter_map(|limiter| self.evict(limiter)).count()
+    }
+
+    /// Evicts the limiters for which `keep` returns false, unless something else keeps them alive or
+    /// a permit of theirs is in flight. See [many limiters](Self#many-limiters).
+    ///
+    /// `keep` sees those registered when the call began, in the order of their names. It may use the
+    /// registry, and the limiter; one of which it keeps a handle stays. One that it removes or replaces
+    /// itself is left alone.
+    ///
+    /// ```
+    /// # use grmgr::{Limiter, Registry};
+    /// # let registry = Registry::new();
+    /// for name in ["tenant/acme", "tenant/initech", "db"] {
+    ///     registry.register(Limiter::new(name, 4))?;
+    /// }
+    /// registry.retain(|limiter| !limiter.name().starts_with("tenant/"));
+    /// assert_eq!(registry.names(), ["db"]);
+    /// # Ok::<(), grmgr::NameTaken>(())
+    /// ```
+    pub fn retain(&self, mut keep: impl FnMut(&Handle) -> bool) {
+        for limiter in self.limiters() {
+            if !keep(&limiter) {
+                drop(self.evict(limiter));
+            }
+        }
+    }
+
+    /// Takes this limiter out if nothing but the registry, and the handle given, keeps it alive. What
+    /// is returned is the last handle: dropped by the caller, when the lock is free, because a
+    /// limiter's clock is somebody else's code.
+    fn evict(&self, limiter: Handle) -> Option<Handle> {
+        let mut limiters = self.lock();
+        let registered = limiters.get(limiter.name()).filter(|found| **found == limiter)?;
+        // Not the last one: there is the registered one.
+        drop(limiter);
+        if !registered.is_unused() {
+            return None;
+        }
+        let evicted = registered.clone();
+        limiters.remove(evicted.name())
+    }
+}
+
+/// All at once.
+impl Registry {
     /// [`Limiter::up`] on each.
-    pub fn up_all(&self) -> Vec<(Arc<Limiter>, Adjustment)> {
+    pub fn up_all(&self) -> Vec<(Handle, Adjustment)> {
         self.adjust_all(Adjust::Up, crate::limiter::MANUAL)
     }
 
     /// [`Limiter::down`] on each.
-    pub fn down_all(&self) -> Vec<(Arc<Limiter>, Adjustment)> {
+    pub fn down_all(&self) -> Vec<(Handle, Adjustment)> {
         self.adjust_all(Adjust::Down, crate::limiter::MANUAL)
     }
 
     /// [`Limiter::adjust`] on each, with what came of it.
-    pub fn adjust_all(&self, to: Adjust, cause: &'static str) -> Vec<(Arc<Limiter>, Adjustment)> {
-        let adjust = |limiter: Arc<Limiter>| {
+    pub fn adjust_all(&self, to: Adjust, cause: &'static str) -> Vec<(Handle, Adjustment)> {
+        let adjust = |limiter: Handle| {
             let result = limiter.adjust(to, cause);
             (limiter, result)
         };
-        self.all().into_iter().map(adjust).collect()
+        self.limiters().into_iter().map(adjust).collect()
     }
 
     /// [`Limiter::close`] on each. They stay registered.
     pub fn close_all(&self) {
-        for limiter in self.all() {
+        for limiter in self.limiters() {
             limiter.close();
         }
     }
@@ -120,23 +379,43 @@ impl Registry {
     ///
     /// Dropping it changes nothing.
     pub async fn wait_all(&self) {
-        for limiter in self.all() {
+        for limiter in self.limiters() {
             limiter.wait().await;
         }
     }
 
     /// [`Limiter::wait_blocking`] on each.
     pub fn wait_all_blocking(&self) {
-        for limiter in self.all() {
+        for limiter in self.limiters() {
             limiter.wait_blocking();
         }
     }
 
-    fn all(&self) -> Vec<Arc<Limiter>> {
-        self.lock().values().cloned().collect()
+    /// [`wait_all_blocking`](Self::wait_all_blocking), but at most for `timeout` in all; returns
+    /// whether each was idle at some moment. [`Duration::MAX`] is as good as no limit.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use grmgr::{Limiter, Registry};
+    /// # let registry = Registry::new();
+    /// let jobs = registry.register(Limiter::new("jobs", 4))?;
+    /// let stuck = jobs.acquire_owned_blocking()?;
+    /// registry.close_all();
+    /// if !registry.wait_all_blocking_timeout(Duration::from_millis(1)) {
+    ///     eprintln!("{} jobs have not ended in time", jobs.in_flight());
+    /// }
+    /// # drop(stuck);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use = "if it is false, work is still running"]
+    pub fn wait_all_blocking_timeout(&self, timeout: Duration) -> bool {
+        let deadline = Instant::now().checked_add(timeout);
+        self.limiters().iter().all(|limiter| limiter.wait().block(deadline))
     }
+}
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Limiter>>> {
+impl Registry {
+    fn lock(&self) -> MutexGuard<'_, Limiters> {
         self.limiters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -170,6 +170,9 @@ impl Counters {
             AcquireError::Closed => &self.refused_closed,
             AcquireError::ExceedsMax { .. } => &self.refused_exceeds_max,
             AcquireError::QueueFull { .. } => &self.refused_queue_full,
+            // No limiter refuses with these: a request that is out of time is counted as cancelled,
+            // and of one limiter named twice none is asked.
+            AcquireError::TimedOut | AcquireError::Repeated { .. } => return,
         }
         .fetch_add(1, Relaxed);
     }

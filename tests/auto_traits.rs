@@ -4,14 +4,16 @@
 
 use std::error::Error;
 use std::fmt::{Debug, Display};
+use std::future::Ready;
 use std::mem::size_of;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 
 use grmgr::{
-    Acquire, AcquireError, AcquireOwned, Adjust, Adjustment, Builder, Clock, ConfigError, Limiter,
-    ManualClock, NameTaken, OwnedPermit, Permit, Registry, Snapshot, SystemClock, Throttle,
-    TryAcquireError, Wait,
+    Acquire, AcquireAll, AcquireError, AcquireOwned, Adjust, Adjustment, Builder, Clock,
+    ConfigError, Handle, Limiter, ManualClock, NameTaken, OwnedPermit, Permit, Registry, Run,
+    RunOwned, Snapshot, SystemClock, Throttle, TryAcquireError, Wait, WaitOwned, WeakHandle,
+    acquire_all,
 };
 
 static LIMITER: Limiter = Limiter::const_new("static", 2);
@@ -41,6 +43,11 @@ fn everything_goes_to_every_thread() {
     is_everywhere::<Acquire<'_>>();
     is_everywhere::<AcquireOwned>();
     is_everywhere::<Wait<'_>>();
+    is_everywhere::<WaitOwned>();
+    is_everywhere::<(Handle, WeakHandle)>();
+    is_everywhere::<Run<'_, Ready<()>>>();
+    is_everywhere::<RunOwned<Ready<()>>>();
+    is_everywhere::<AcquireAll<'_, 2>>();
     is_everywhere::<Builder>();
     is_everywhere::<Snapshot>();
     is_everywhere::<(Throttle, Adjust, Adjustment)>();
@@ -56,9 +63,20 @@ fn futures_are_futures_of_what_the_contract_says() {
     }
     fn acquires_owned<F: Future<Output = Result<OwnedPermit, AcquireError>> + 'static>() {}
     fn waits<F: Future<Output = ()>>() {}
+    fn waits_owned<F: Future<Output = ()> + 'static>() {}
+    fn runs<F: Future<Output = Result<u8, AcquireError>>>() {}
+    fn runs_owned<F: Future<Output = Result<u8, AcquireError>> + 'static>() {}
+    fn acquires_all<'a>() -> impl Sized + use<'a> {
+        fn output<'a, F: Future<Output = Result<[Permit<'a>; 2], AcquireError>>>() {}
+        output::<AcquireAll<'a, 2>>();
+    }
     acquires();
     acquires_owned::<AcquireOwned>();
     waits::<Wait<'_>>();
+    waits_owned::<WaitOwned>();
+    runs::<Run<'_, Ready<u8>>>();
+    runs_owned::<RunOwned<Ready<u8>>>();
+    acquires_all();
 }
 
 #[test]
@@ -67,6 +85,10 @@ fn future_of_wait_all_may_be_spawned() {
     spawnable(Registry::global().wait_all());
     let limiter = Arc::new(Limiter::new("spawned", 1));
     spawnable(limiter.acquire_owned());
+    spawnable(limiter.wait_owned());
+    spawnable(limiter.run_owned(async {}));
+    spawnable(LIMITER.run(async {}));
+    spawnable(acquire_all([(&LIMITER, 1), (&LARGEST, 1)]));
     spawnable(async move { drop(limiter.acquire().await) });
 }
 
@@ -106,7 +128,7 @@ fn everything_may_cross_catch_unwind() {
         )*};
     }
     survives!(AcquireError, TryAcquireError, ConfigError, Snapshot, ManualClock);
-    survives!(Limiter, Registry, Permit<'static>, OwnedPermit);
+    survives!(Limiter, Handle, WeakHandle, Registry, Permit<'static>, OwnedPermit);
 }
 
 /// I2: a permit that could be copied would be given back twice.
@@ -116,6 +138,8 @@ fn permits_requests_and_limiters_cannot_be_copied() {
     assert!(!holds!(Permit<'static>: Clone) && !holds!(OwnedPermit: Clone));
     assert!(!holds!(Acquire<'static>: Clone) && !holds!(AcquireOwned: Clone));
     assert!(!holds!(Limiter: Clone) && !holds!(Wait<'static>: Clone));
+    assert!(!holds!(Run<'static, Ready<()>>: Clone) && !holds!(AcquireAll<'static, 1>: Clone));
+    assert!(holds!(Handle: Clone) && holds!(WeakHandle: Clone));
 }
 
 /// What a program with many limiters, or many waiters, pays.
@@ -127,4 +151,6 @@ fn sizes_are_bounded() {
     assert!(size_of::<Acquire<'_>>() <= 96, "{}", size_of::<Acquire<'_>>());
     assert!(size_of::<AcquireOwned>() <= 96, "{}", size_of::<AcquireOwned>());
     assert!(size_of::<Permit<'_>>() <= 16, "{}", size_of::<Permit<'_>>());
+    assert!(size_of::<Handle>() <= 16, "{}", size_of::<Handle>());
+    assert!(size_of::<OwnedPermit>() <= 24, "{}", size_of::<OwnedPermit>());
 }

@@ -11,6 +11,7 @@ use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
 use common::{assert_at_rest, must_end, take_all, until, waiter};
+use grmgr::AcquireError::TimedOut;
 use grmgr::{AcquireError, Limiter};
 
 #[test]
@@ -19,8 +20,9 @@ fn free_permit_is_taken_without_blocking() {
     let permits = (limiter.acquire_blocking().unwrap(), limiter.acquire_owned_blocking().unwrap());
     assert_eq!(limiter.in_flight(), 2);
     drop(permits);
-    assert_eq!(limiter.acquire_many(2).wait().unwrap().count(), 2);
-    assert_eq!(limiter.acquire_many_owned(2).wait().unwrap().count(), 2);
+    assert_eq!(limiter.acquire_many(2).blocking().unwrap().count(), 2);
+    assert_eq!(limiter.acquire_many_blocking(2).unwrap().count(), 2);
+    assert_eq!(limiter.acquire_many_owned(2).blocking().unwrap().count(), 2);
     assert_at_rest(&limiter);
 }
 
@@ -40,7 +42,7 @@ fn threads_and_tasks_are_served_in_the_order_they_came() {
                         Pin::new(&mut request).poll(&mut Context::from_waker(Waker::noop()));
                     assert!(polled.is_pending());
                     entered.send(()).unwrap();
-                    request.wait().unwrap().forget();
+                    request.blocking().unwrap().forget();
                 });
                 has_entered.recv().unwrap();
                 thread
@@ -74,7 +76,7 @@ fn request_in_line_that_is_waited_for_goes_past_nobody() {
         let mut cx = Context::from_waker(Waker::noop());
         assert!(Pin::new(&mut second).poll(&mut cx).is_pending());
         drop(held);
-        assert!(second.wait_timeout(Duration::ZERO).is_none());
+        assert_eq!(second.blocking_timeout(Duration::ZERO).unwrap_err(), TimedOut);
         drop(first.granted());
         assert_at_rest(&limiter);
     });
@@ -110,13 +112,14 @@ fn wait_that_times_out_leaves_the_line() {
         let limiter = Arc::new(Limiter::new("blocking", 1));
         let held = limiter.try_acquire().unwrap();
         for timeout in [Duration::ZERO, Duration::from_nanos(1), Duration::from_millis(2)] {
-            assert!(limiter.acquire().wait_timeout(timeout).is_none());
-            assert!(limiter.acquire_owned().wait_timeout(timeout).is_none());
-            assert!(limiter.acquire().wait_deadline(Instant::now() + timeout).is_none());
+            assert_eq!(limiter.acquire().blocking_timeout(timeout).unwrap_err(), TimedOut);
+            assert_eq!(limiter.acquire_owned().blocking_timeout(timeout).unwrap_err(), TimedOut);
+            let deadline = Instant::now() + timeout;
+            assert_eq!(limiter.acquire().blocking_until(deadline).unwrap_err(), TimedOut);
             assert_eq!((limiter.in_flight(), limiter.waiting()), (1, 0));
         }
         let next = waiter(&limiter, 1);
-        assert!(limiter.acquire().wait_timeout(Duration::ZERO).is_none());
+        assert_eq!(limiter.acquire().blocking_timeout(Duration::ZERO).unwrap_err(), TimedOut);
         drop(held);
         drop(next.granted());
         assert_at_rest(&limiter);
@@ -132,11 +135,11 @@ fn head_that_times_out_passes_the_place_on() {
         std::thread::scope(|scope| {
             let first = scope.spawn(|| {
                 let until = Instant::now() + Duration::from_millis(50);
-                limiter.acquire().wait_deadline(until).is_none()
+                limiter.acquire().blocking_until(until).unwrap_err()
             });
             until(|| limiter.waiting() == 1 || first.is_finished());
             let next = waiter(&limiter, 1);
-            assert!(first.join().unwrap());
+            assert_eq!(first.join().unwrap(), TimedOut);
             drop(held);
             drop(next.granted());
         });
@@ -149,12 +152,12 @@ fn head_that_times_out_passes_the_place_on() {
 fn what_is_free_is_taken_whatever_the_deadline() {
     let limiter = Limiter::new("blocking", 1);
     let past = Instant::now();
-    drop(limiter.acquire().wait_timeout(Duration::ZERO).unwrap().unwrap());
-    drop(limiter.acquire().wait_deadline(past).unwrap().unwrap());
+    drop(limiter.acquire().blocking_timeout(Duration::ZERO).unwrap());
+    drop(limiter.acquire().blocking_until(past).unwrap());
     let error = AcquireError::ExceedsMax { requested: 2, max: 1 };
-    assert_eq!(limiter.acquire_many(2).wait_timeout(Duration::ZERO).unwrap().unwrap_err(), error);
+    assert_eq!(limiter.acquire_many(2).blocking_timeout(Duration::ZERO).unwrap_err(), error);
     limiter.close();
-    let closed = limiter.acquire().wait_timeout(Duration::ZERO).unwrap();
+    let closed = limiter.acquire().blocking_timeout(Duration::ZERO);
     assert_eq!(closed.unwrap_err(), AcquireError::Closed);
     assert_at_rest(&limiter);
 }
@@ -167,12 +170,12 @@ fn grant_ends_a_wait_with_a_deadline() {
         let limiter = Limiter::new("blocking", 1);
         let held = limiter.try_acquire().unwrap();
         std::thread::scope(|scope| {
-            let waiting = scope.spawn(|| limiter.acquire().wait_timeout(HOUR).is_some());
-            let idle = scope.spawn(|| limiter.wait().wait_deadline(Instant::now() + HOUR));
+            let waiting = scope.spawn(|| limiter.acquire().blocking_timeout(HOUR).is_ok());
+            let idle = scope.spawn(|| limiter.wait().blocking_until(Instant::now() + HOUR));
             until(|| limiter.waiting() == 1);
             drop(held);
             assert!(waiting.join().unwrap());
-            assert_eq!(idle.join().unwrap(), Some(()));
+            assert!(idle.join().unwrap());
         });
         assert_at_rest(&limiter);
     });
@@ -185,7 +188,7 @@ fn longest_timeout_is_as_good_as_none() {
         let limiter = Limiter::new("blocking", 1);
         let held = limiter.try_acquire().unwrap();
         std::thread::scope(|scope| {
-            let waiting = scope.spawn(|| limiter.acquire().wait_timeout(Duration::MAX).is_some());
+            let waiting = scope.spawn(|| limiter.acquire().blocking_timeout(Duration::MAX).is_ok());
             until(|| limiter.waiting() == 1);
             drop(held);
             assert!(waiting.join().unwrap());
@@ -206,7 +209,7 @@ fn timeout_that_meets_a_grant_loses_nothing() {
             let granted = std::thread::scope(|scope| {
                 let waiting = scope.spawn(|| {
                     let timeout = Duration::from_micros(round % 100);
-                    limiter.acquire().wait_timeout(timeout).is_some_and(|permit| permit.is_ok())
+                    limiter.acquire().blocking_timeout(timeout).is_ok()
                 });
                 until(|| limiter.waiting() == 1 || waiting.is_finished());
                 drop(held);
@@ -232,7 +235,7 @@ fn timeouts_of_many_threads_lose_nothing() {
                     let limiter = &limiter;
                     let n = if round % 2 == 0 { 1 } else { 1 + i % 2 };
                     let timeout = Duration::from_micros((round * 7 + i as u64 * 13) % 150);
-                    scope.spawn(move || drop(limiter.acquire_many(n).wait_timeout(timeout)))
+                    scope.spawn(move || drop(limiter.acquire_many(n).blocking_timeout(timeout)))
                 });
                 until(|| limiter.waiting() > 0 || threads.iter().all(|t| t.is_finished()));
                 drop(held);
@@ -291,7 +294,10 @@ fn thread_may_wait_again_and_again() {
             });
             for _ in 0..200 {
                 drop(mine.take());
-                assert!(here.acquire().wait_timeout(Duration::ZERO).is_none_or(|p| p.is_ok()));
+                match here.acquire().blocking_timeout(Duration::ZERO) {
+                    Ok(permit) => drop(permit),
+                    Err(error) => assert_eq!(error, TimedOut),
+                }
                 drop(there.acquire_blocking().unwrap());
             }
             other.join().unwrap();
@@ -333,7 +339,8 @@ fn thread_woken_in_vain_gives_up_in_time() {
         let mut held = take_all(&limiter);
         std::thread::scope(|scope| {
             let large = limiter.acquire_many(2);
-            let thread = scope.spawn(|| large.wait_timeout(Duration::from_millis(300)).is_none());
+            let thread =
+                scope.spawn(|| large.blocking_timeout(Duration::from_millis(300)).is_err());
             until(|| limiter.waiting() == 1 || thread.is_finished());
             // Too few for it.
             held.pop();
@@ -342,4 +349,41 @@ fn thread_woken_in_vain_gives_up_in_time() {
         drop(held);
         assert_at_rest(&limiter);
     });
+}
+
+/// As a request that is dropped: what it leaves behind is the same.
+#[cfg(feature = "stats")]
+#[test]
+fn request_out_of_time_is_counted_as_cancelled() {
+    let limiter = Limiter::new("blocking", 1);
+    let held = limiter.try_acquire().unwrap();
+    assert_eq!(limiter.acquire().blocking_timeout(Duration::ZERO).unwrap_err(), TimedOut);
+    assert_eq!(limiter.acquire().blocking_until(Instant::now()).unwrap_err(), TimedOut);
+    let stats = limiter.snapshot().stats;
+    assert_eq!((stats.acquired, stats.waited, stats.cancelled), (1, 2, 2));
+    assert_eq!(stats.refused_closed + stats.refused_exceeds_max + stats.refused_queue_full, 0);
+    drop(held);
+    drop(limiter.acquire().blocking_timeout(Duration::ZERO).unwrap());
+    assert_eq!(limiter.snapshot().stats.cancelled, 2);
+}
+
+#[test]
+fn errors_of_the_two_kinds_fit_where_they_can() {
+    use grmgr::TryAcquireError;
+    let limiter = Limiter::new("blocking", 1);
+    let held = limiter.try_acquire().unwrap();
+    let fits = |n| AcquireError::try_from(limiter.try_acquire_many(n).unwrap_err());
+    assert_eq!(fits(1), Err(TryAcquireError::NoPermits));
+    assert_eq!(fits(2), Ok(AcquireError::ExceedsMax { requested: 2, max: 1 }));
+    limiter.close();
+    assert_eq!(fits(1), Ok(AcquireError::Closed));
+    drop(held);
+}
+
+#[test]
+fn error_says_that_the_time_was_not_enough() {
+    assert_eq!(
+        TimedOut.to_string(),
+        "no permit came free in time: try again later, wait longer, or raise the ceiling"
+    );
 }

@@ -129,7 +129,7 @@ fn request_above_max_is_refused_at_once() {
         let try_error = TryAcquireError::ExceedsMax { requested, max: 4 };
         let refused = || {
             assert_eq!(request(&limiter, requested).refused(), error);
-            assert_eq!(limiter.acquire_many_owned(requested).wait().unwrap_err(), error);
+            assert_eq!(limiter.acquire_many_owned(requested).blocking().unwrap_err(), error);
             assert_eq!(limiter.try_acquire_many(requested).unwrap_err(), try_error);
             assert_eq!(limiter.try_acquire_many_owned(requested).unwrap_err(), try_error);
         };
@@ -196,7 +196,7 @@ fn threads_never_have_more_in_flight_than_the_ceiling() {
                         let n = (thread + round) % CEILING + 1;
                         let permit = match round % 3 {
                             0 => limiter.try_acquire_many(n).ok(),
-                            _ => Some(limiter.acquire_many(n).wait().unwrap()),
+                            _ => Some(limiter.acquire_many(n).blocking().unwrap()),
                         };
                         if let Some(permit) = permit {
                             work(permit.count());

@@ -35,7 +35,7 @@ fn later_requests_get_closed() {
     assert!(unpolled.poll());
     assert_eq!(unpolled.output().unwrap_err(), AcquireError::Closed);
     assert_eq!(request(&limiter, 1).refused(), AcquireError::Closed);
-    assert_eq!(limiter.acquire_owned().wait().unwrap_err(), AcquireError::Closed);
+    assert_eq!(limiter.acquire_owned().blocking().unwrap_err(), AcquireError::Closed);
     assert_eq!(limiter.acquire_blocking().unwrap_err(), AcquireError::Closed);
     assert_eq!(limiter.try_acquire().unwrap_err(), TryAcquireError::Closed);
     assert_eq!(limiter.try_acquire_owned().unwrap_err(), TryAcquireError::Closed);

@@ -29,8 +29,8 @@ fn permit_is_given_back_on_drop() {
     drop(limiter.try_acquire_many(8).unwrap());
     drop(limiter.try_acquire_owned().unwrap());
     drop(limiter.try_acquire_many_owned(3).unwrap());
-    drop(limiter.acquire_many(8).wait().unwrap());
-    drop(limiter.acquire_many_owned(8).wait().unwrap());
+    drop(limiter.acquire_many(8).blocking().unwrap());
+    drop(limiter.acquire_many_owned(8).blocking().unwrap());
     drop(limiter.acquire_owned_blocking().unwrap());
     assert_at_rest(&limiter);
 }
@@ -246,4 +246,51 @@ fn permits_may_be_moved_between_threads() {
         std::thread::spawn(move || drop(permit)).join().unwrap();
     }
     assert_at_rest(&limiter);
+}
+
+#[test]
+fn part_of_the_permits_may_be_given_back_at_once() {
+    let limiter = Limiter::new("permits", 5);
+    let mut permit = limiter.try_acquire_many(5).unwrap();
+    let [first, second] = waiters(&limiter);
+    assert_eq!(permit.release(1), Some(4));
+    assert!(first.is_woken() && !second.is_woken());
+    let first = first.granted();
+    assert_eq!((permit.count(), limiter.in_flight()), (4, 5));
+    assert_eq!(permit.release(4), Some(0));
+    drop((first, second.granted()));
+    // Nothing is left in the guard to be given back a second time.
+    assert_eq!((permit.count(), limiter.in_flight()), (0, 0));
+    drop(permit);
+    assert_at_rest(&limiter);
+}
+
+#[test]
+fn more_than_there_are_are_not_given_back() {
+    let limiter = Arc::new(Limiter::new("permits", 3));
+    let mut permit = limiter.try_acquire_many_owned(3).unwrap();
+    assert_eq!((permit.release(4), permit.release(usize::MAX)), (None, None));
+    assert_eq!((permit.count(), limiter.in_flight()), (3, 3));
+    assert_eq!(permit.release(0), Some(3));
+    assert_eq!(permit.release(2), Some(1));
+    assert_eq!(permit.release(2), None);
+    let part = permit.split(1).unwrap();
+    assert_eq!((permit.release(1), limiter.in_flight()), (None, 1));
+    permit.merge(part);
+    assert_eq!(permit.release(1), Some(0));
+    assert_eq!(limiter.in_flight(), 0);
+    drop(permit);
+    assert_at_rest(&limiter);
+}
+
+/// I11: the last of them ends a wait, though the guard is still there.
+#[test]
+fn limiter_is_idle_when_all_are_given_back() {
+    let limiter = Limiter::new("permits", 2);
+    let mut permit = limiter.try_acquire_many(2).unwrap();
+    let mut idle = common::Task::start(limiter.wait());
+    assert_eq!(permit.release(1), Some(1));
+    assert!(!idle.run());
+    assert_eq!(permit.release(1), Some(0));
+    assert!(idle.run());
 }

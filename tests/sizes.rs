@@ -22,8 +22,11 @@ fn line<'a>(limiter: &'a Limiter, sizes: &[usize]) -> Vec<Request<'a>> {
 
 /// Runs all that are woken; returns what they get.
 fn run<'a>(line: &mut [Request<'a>]) -> Vec<Permit<'a>> {
-    line.iter_mut().for_each(|task| drop(task.run()));
-    line.iter_mut().filter_map(|task| task.take()).map(Result::unwrap).collect()
+    let run = |task: &mut Request<'a>| {
+        task.run();
+        task.take()
+    };
+    line.iter_mut().filter_map(run).map(Result::unwrap).collect()
 }
 
 #[test]

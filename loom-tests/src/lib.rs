@@ -332,7 +332,7 @@ pub fn serve(tasks: &mut [&mut Task<Acquire<'_>>]) {
 
 /// Waits for `n` permits, blocking. Not really under shuttle: a parker's waker switches tasks.
 pub fn acquire(limiter: &Limiter, n: usize) -> Result<Permit<'_>, AcquireError> {
-    if cfg!(shuttle) { request(limiter, n).finish() } else { limiter.acquire_many(n).wait() }
+    if cfg!(shuttle) { request(limiter, n).finish() } else { limiter.acquire_many(n).blocking() }
 }
 
 /// Waits until the limiter is idle, blocking as [`acquire`] does.

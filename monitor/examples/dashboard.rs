@@ -13,10 +13,9 @@ use std::error::Error;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use grmgr::{Builder, Limiter, Registry};
+use grmgr::{Builder, Handle, Limiter, Registry};
 use grmgr_monitor::{Monitor, Pressure};
 use sha2::{Digest, Sha256};
 use tokio::task::spawn_blocking;
@@ -74,7 +73,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
 }
 
-async fn checksum(path: PathBuf, read: Arc<Limiter>, hash: Arc<Limiter>) -> io::Result<Vec<u8>> {
+async fn checksum(path: PathBuf, read: Handle, hash: Handle) -> io::Result<Vec<u8>> {
     let mut file = File::open(path)?;
     let mut sha = Sha256::new();
     loop {

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use grmgr::{Change, Clock, Limiter, Snapshot, SystemClock};
+use grmgr::{Change, Clock, Handle, Limiter, Snapshot, SystemClock, Throttle, WeakHandle};
 
 use crate::latency::Recent;
 use crate::moment::Moment;
@@ -31,7 +31,9 @@ pub(crate) struct Tracked {
     pub(crate) name: Arc<str>,
     /// Differs from that of every other limiter, also of those of the same name before.
     pub(crate) id: u64,
-    limiter: Arc<Limiter>,
+    /// Watching a limiter is no reason to keep it: a registry may evict it.
+    limiter: WeakHandle,
+    throttle: Throttle,
     first_seen: Duration,
     pub(crate) windows: Windows,
     pub(crate) last: Snapshot,
@@ -107,12 +109,13 @@ impl Sampler {
         let mut sample = Sample::default();
         let since_last = now.elapsed.saturating_sub(self.last);
         let (mut before, first) = (std::mem::take(&mut self.limiters), self.samples == 0);
-        for name in self.source.names() {
-            let Some(limiter) = self.source.get(&name) else { continue };
-            let known = before.remove(name.as_str());
+        for limiter in self.source.limiters() {
+            let known = before.remove(limiter.name());
             // Deleted and registered anew between two samples: another limiter of the same name.
             let (known, replaced) = match known {
-                Some(known) if Arc::ptr_eq(&known.limiter, &limiter) => (Some(known), None),
+                Some(known) if known.limiter.upgrade().as_ref() == Some(&limiter) => {
+                    (Some(known), None)
+                }
                 other => (None, other),
             };
             if let Some(replaced) = replaced {
@@ -120,9 +123,9 @@ impl Sampler {
             }
             let mut tracked = known.unwrap_or_else(|| {
                 self.ids += 1;
-                Tracked::new(limiter, self.ids, now, first)
+                Tracked::new(&limiter, self.ids, now, first)
             });
-            tracked.look(now, since_last, &mut sample);
+            tracked.look(&limiter, now, since_last, &mut sample);
             sample.rows.push(tracked.row(now));
             self.limiters.insert(tracked.name.clone(), tracked);
         }
@@ -137,7 +140,10 @@ impl Sampler {
 
 impl Sample {
     fn end(&mut self, mut tracked: Tracked, now: Moment, since_last: Duration) {
-        tracked.look(now, since_last, self);
+        // If nothing keeps it alive any more, what happened since is nobody's to tell.
+        if let Some(limiter) = tracked.limiter.upgrade() {
+            tracked.look(&limiter, now, since_last, self);
+        }
         self.gone.push(tracked);
     }
 }
@@ -145,7 +151,7 @@ impl Sample {
 impl Tracked {
     /// `before_us`: it was there before the monitor, and so were the changes in its log; they
     /// belong to nobody's history.
-    fn new(limiter: Arc<Limiter>, id: u64, now: Moment, before_us: bool) -> Self {
+    fn new(limiter: &Handle, id: u64, now: Moment, before_us: bool) -> Self {
         let last = limiter.snapshot();
         let mut tracked = Self {
             name: limiter.name().into(),
@@ -158,17 +164,19 @@ impl Tracked {
             rate: 0.0,
             recent: Recent::default(),
             last,
-            limiter,
+            limiter: limiter.downgrade(),
+            throttle: limiter.throttle(),
         };
         if before_us {
             let mut unrecorded = Sample::default();
-            tracked.read_changes(now, Duration::MAX, &mut unrecorded);
+            tracked.read_changes(limiter, now, Duration::MAX, &mut unrecorded);
         }
         tracked
     }
 
-    fn look(&mut self, now: Moment, since_last: Duration, sample: &mut Sample) {
-        let before = std::mem::replace(&mut self.last, self.limiter.snapshot());
+    fn look(&mut self, limiter: &Limiter, now: Moment, since_last: Duration, sample: &mut Sample) {
+        self.throttle = limiter.throttle();
+        let before = std::mem::replace(&mut self.last, limiter.snapshot());
         let (stats, old) = (&self.last.stats, &before.stats);
         if !since_last.is_zero() {
             let granted = stats.acquired.saturating_sub(old.acquired);
@@ -181,15 +189,21 @@ impl Tracked {
         let Snapshot { in_flight, ceiling, waiting, .. } = self.last;
         let age = now.elapsed.saturating_sub(self.first_seen);
         self.windows.add(age, [in_flight, ceiling, waiting].map(|n| n as f64));
-        self.read_changes(now, since_last, sample);
+        self.read_changes(limiter, now, since_last, sample);
     }
 
-    fn read_changes(&mut self, now: Moment, since_last: Duration, sample: &mut Sample) {
+    fn read_changes(
+        &mut self,
+        limiter: &Limiter,
+        now: Moment,
+        since_last: Duration,
+        sample: &mut Sample,
+    ) {
         if self.last.stats.raised + self.last.stats.lowered == self.changes {
             return;
         }
         let clock = SystemClock.now();
-        for change in self.limiter.changes() {
+        for change in limiter.changes() {
             if change.number <= self.changes {
                 continue;
             }
@@ -264,8 +278,8 @@ impl Tracked {
         self.refusals().iter().map(|(_, count)| count).sum()
     }
 
-    pub(crate) fn throttle(&self) -> grmgr::Throttle {
-        self.limiter.throttle()
+    pub(crate) fn throttle(&self) -> Throttle {
+        self.throttle
     }
 
     /// When the limiter was first seen, since the monitor's start.

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use grmgr::{Limiter, Registry};
+use grmgr::{Handle, Limiter, Registry};
 use grmgr_monitor::{Builder, Monitor};
 
 use webdriver::Browser;
@@ -17,7 +17,7 @@ use webdriver::Browser;
 /// A program at work: threads that take a permit and hold it for a moment.
 struct Program {
     registry: Arc<Registry>,
-    limiter: Arc<Limiter>,
+    limiter: Handle,
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -28,7 +28,7 @@ impl Program {
         let limiter = Limiter::builder("db").ceiling(6).max(12).hold(Duration::from_secs(5));
         let limiter = registry.register(limiter.build().unwrap()).unwrap();
         let stop = Arc::new(AtomicBool::new(false));
-        let work = |limiter: Arc<Limiter>, stop: Arc<AtomicBool>| {
+        let work = |limiter: Handle, stop: Arc<AtomicBool>| {
             move || {
                 while !stop.load(Ordering::Relaxed) {
                     let _permit = limiter.acquire_blocking().unwrap();

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime};
 
-use grmgr::Limiter;
+use grmgr::Handle;
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
@@ -28,9 +28,9 @@ struct Work {
 }
 
 impl Work {
-    fn start(limiter: &Arc<Limiter>) -> Self {
+    fn start(limiter: &Handle) -> Self {
         let (done, stop) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
-        let work = |limiter: Arc<Limiter>, done: Arc<AtomicU64>, stop: Arc<AtomicBool>| {
+        let work = |limiter: Handle, done: Arc<AtomicU64>, stop: Arc<AtomicBool>| {
             move || {
                 while !stop.load(Relaxed) {
                     drop(limiter.acquire_blocking().unwrap());

@@ -28,7 +28,7 @@ fn any_text_is_a_name() {
         let limiter = registry.register(Limiter::new(name.clone(), 2)).unwrap();
         assert_eq!(limiter.name(), name);
         assert_eq!(limiter.snapshot().name, name);
-        assert!(Arc::ptr_eq(&registry.get(&name).unwrap(), &limiter));
+        assert_eq!(registry.get(&name).unwrap(), limiter);
         // Taken is taken, whatever the name looks like.
         let refused = registry.register(Limiter::new(name.clone(), 1)).unwrap_err();
         assert_eq!(refused.0.name(), name);
@@ -82,7 +82,7 @@ fn the_highest_ceiling_can_be_had_in_one_request() {
         assert_eq!(limiter.in_flight(), MAX);
         drop(next);
         assert_eq!((limiter.in_flight(), limiter.waiting()), (0, 0));
-        assert!(limiter.wait().wait_timeout(Duration::ZERO).is_some());
+        assert!(limiter.wait().blocking_timeout(Duration::ZERO));
     });
 }
 
@@ -117,7 +117,7 @@ fn more_than_there_can_be_is_refused_at_once() {
         for requested in [ceiling + 1, MAX + 1, usize::MAX / 2, usize::MAX] {
             let refused = limiter.try_acquire_many(requested).unwrap_err();
             assert_eq!(refused, TryAcquireError::ExceedsMax { requested, max: ceiling });
-            let refused = limiter.acquire_many_owned(requested).wait().unwrap_err();
+            let refused = limiter.acquire_many_owned(requested).blocking().unwrap_err();
             assert_eq!(refused, AcquireError::ExceedsMax { requested, max: ceiling });
         }
         assert_eq!((limiter.in_flight(), limiter.waiting()), (0, 0));
@@ -150,13 +150,13 @@ fn endless_timeouts_wait_and_empty_ones_do_not() {
     must_end(|| {
         let limiter = Arc::new(Limiter::new("patient", 1));
         let permit = limiter.try_acquire_owned().unwrap();
-        assert!(limiter.acquire().wait_timeout(Duration::ZERO).is_none());
-        assert!(limiter.wait().wait_timeout(Duration::ZERO).is_none());
+        assert!(limiter.acquire().blocking_timeout(Duration::ZERO).is_err());
+        assert!(!limiter.wait().blocking_timeout(Duration::ZERO));
         assert_eq!(limiter.waiting(), 0);
         let waiter = {
             let limiter = limiter.clone();
             std::thread::spawn(move || {
-                limiter.acquire_owned().wait_timeout(Duration::MAX).expect("endless").unwrap()
+                limiter.acquire_owned().blocking_timeout(Duration::MAX).unwrap()
             })
         };
         while limiter.waiting() == 0 {
@@ -164,7 +164,7 @@ fn endless_timeouts_wait_and_empty_ones_do_not() {
         }
         drop(permit);
         drop(waiter.join().unwrap());
-        assert!(limiter.wait().wait_timeout(Duration::MAX).is_some());
+        assert!(limiter.wait().blocking_timeout(Duration::MAX));
         assert_at_rest(&limiter);
     });
 }
@@ -174,7 +174,7 @@ fn queue_of_none_refuses_and_counts_nobody() {
     let limiter = Limiter::builder("full").ceiling(1).max_waiting(0).build().unwrap();
     let permit = limiter.try_acquire().unwrap();
     for _ in 0..1_000 {
-        let refused = limiter.acquire().wait().unwrap_err();
+        let refused = limiter.acquire().blocking().unwrap_err();
         assert_eq!(refused, AcquireError::QueueFull { max_waiting: 0 });
     }
     drop(permit);

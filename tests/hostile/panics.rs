@@ -127,7 +127,7 @@ fn waiter_called_to_the_seat_whose_waker_panics_costs_the_line_and_no_permit() {
         }
         assert_eq!((limiter.in_flight(), behind.hook().wakes()), (0, 0), "the line stands");
         limiter.close();
-        assert_eq!(limiter.acquire().wait().unwrap_err(), AcquireError::Closed);
+        assert_eq!(limiter.acquire().blocking().unwrap_err(), AcquireError::Closed);
         limiter.wait_blocking();
         // What becomes of the called one is the queue's affair, which has been left halfway.
         std::mem::forget((called, behind));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
-use grmgr::{AcquireError, Limiter, PermitOf, TryAcquireError};
+use grmgr::{AcquireError, Handle, Limiter, PermitOf, TryAcquireError};
 
 use crate::ceilings::Ceilings;
 use crate::rng::Rng;
@@ -118,7 +118,7 @@ impl Subject {
         self.answer(self.limiter.acquire_many(n).await, since)
     }
 
-    pub(crate) async fn acquire_owned(&'static self, n: usize) -> Option<Held<Arc<Limiter>>> {
+    pub(crate) async fn acquire_owned(&'static self, n: usize) -> Option<Held<Handle>> {
         let since = self.now();
         self.answer(self.limiter.acquire_many_owned(n).await, since)
     }

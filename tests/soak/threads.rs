@@ -3,7 +3,7 @@
 use std::ops::Deref;
 use std::time::Instant;
 
-use grmgr::Limiter;
+use grmgr::{AcquireError, Limiter};
 
 use crate::rng::Rng;
 use crate::subject::Held;
@@ -38,7 +38,7 @@ fn step(soak: &'static Soak, beat: &Beat, rng: &mut Rng) {
     beat.start(kind);
     let since = subject.now();
     match kind {
-        Kind::Block => finish(subject.answer(limiter.acquire_many(n).wait(), since), rng),
+        Kind::Block => finish(subject.answer(limiter.acquire_many(n).blocking(), since), rng),
         Kind::BlockOwned => {
             finish(subject.answer(limiter.acquire_owned_blocking(), since), rng);
         }
@@ -46,17 +46,17 @@ fn step(soak: &'static Soak, beat: &Beat, rng: &mut Rng) {
             let time = rng.micros(500);
             let request = limiter.acquire_many_owned(n);
             let answer = if rng.one_in(2) {
-                request.wait_timeout(time)
+                request.blocking_timeout(time)
             } else {
-                request.wait_deadline(Instant::now() + time)
+                request.blocking_until(Instant::now() + time)
             };
             match answer {
-                Some(answer) => finish(subject.answer(answer, since), rng),
-                None => count(Kind::TimedOut),
+                Err(AcquireError::TimedOut) => count(Kind::TimedOut),
+                answer => finish(subject.answer(answer, since), rng),
             }
         }
         Kind::BlockPanic => {
-            if let Some(held) = subject.answer(limiter.acquire_many(n).wait(), since) {
+            if let Some(held) = subject.answer(limiter.acquire_many(n).blocking(), since) {
                 drill(held);
             }
         }
@@ -66,7 +66,7 @@ fn step(soak: &'static Soak, beat: &Beat, rng: &mut Rng) {
             finish(subject.answer(smol::block_on(request), since), rng);
         }
         Kind::BlockLatch => {
-            if limiter.wait().wait_timeout(rng.micros(1_000)).is_some() {
+            if limiter.wait().blocking_timeout(rng.micros(1_000)) {
                 count(Kind::LatchResolved);
             }
         }

@@ -13,7 +13,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use futures_util::stream::unfold;
-use grmgr::{Adjust, Limiter};
+use grmgr::{Adjust, Handle, Limiter};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -213,7 +213,7 @@ async fn adjust_all(
     let results = app.source.adjust_all(to, CAUSE);
     tracing::info!(?action, limiters = results.len(), "dashboard: all");
     let pressed =
-        |(limiter, adjustment): (Arc<Limiter>, _)| Pressed::new(&limiter, Outcome::of(adjustment));
+        |(limiter, adjustment): (Handle, _)| Pressed::new(&limiter, Outcome::of(adjustment));
     Json(results.into_iter().map(pressed).collect::<Vec<_>>()).into_response()
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use grmgr::{Adjust, Limiter, Registry};
+use grmgr::{Adjust, Handle, Limiter, Registry};
 use rusqlite::Connection;
 
 use super::queue::Batch;
@@ -51,7 +51,7 @@ impl Bench {
         self.folder.path().join("stats.db")
     }
 
-    fn limiter(&self, name: &'static str) -> Arc<Limiter> {
+    fn limiter(&self, name: &'static str) -> Handle {
         let limiter = Limiter::builder(name).ceiling(10).hold(Duration::ZERO).build().unwrap();
         self.registry.register(limiter).unwrap()
     }

@@ -4,10 +4,9 @@
 //! with what others have done.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use grmgr::{Adjust, Adjustment, Limiter};
+use grmgr::{Adjust, Adjustment, Handle, Limiter, WeakHandle};
 
 use crate::source::Source;
 
@@ -24,7 +23,7 @@ pub(crate) struct Steps {
 #[derive(Debug)]
 struct Account {
     /// Tells a limiter from another of the same name; keeps none alive.
-    limiter: Weak<Limiter>,
+    limiter: WeakHandle,
     taken: usize,
     /// Until when a dry run's own step would hold the next.
     held_until: Duration,
@@ -79,20 +78,20 @@ impl Steps {
     }
 
     /// Brings the accounts up to date; the limiters that may be moved.
-    fn look(&mut self) -> Vec<Arc<Limiter>> {
-        let names = self.source.names();
-        let limiters: Vec<_> = names.iter().filter_map(|name| self.source.get(name)).collect();
+    fn look(&mut self) -> Vec<Handle> {
+        let limiters = self.source.limiters();
         let mut known = std::mem::take(&mut self.known);
-        for (name, limiter) in names.into_iter().zip(&limiters) {
-            let same = |account: &Account| account.limiter.as_ptr() == Arc::as_ptr(limiter);
-            let account = match known.remove(&name).filter(same) {
+        for limiter in &limiters {
+            let name = limiter.name();
+            let same = |account: &Account| account.limiter.upgrade().as_ref() == Some(limiter);
+            let account = match known.remove(name).filter(same) {
                 Some(mut account) => {
                     account.read(limiter);
                     account
                 }
                 None => Account::new(limiter),
             };
-            self.known.insert(name, account);
+            self.known.insert(name.to_owned(), account);
         }
         limiters
             .into_iter()
@@ -116,9 +115,9 @@ fn give_back(limiter: &Limiter, taken: usize) -> Adjustment {
 }
 
 impl Account {
-    fn new(limiter: &Arc<Limiter>) -> Self {
+    fn new(limiter: &Handle) -> Self {
         let read = limiter.changes().last().map_or(0, |change| change.number);
-        Self { limiter: Arc::downgrade(limiter), taken: 0, held_until: Duration::ZERO, read }
+        Self { limiter: limiter.downgrade(), taken: 0, held_until: Duration::ZERO, read }
     }
 
     /// A step down as it would be, had all those before it been made.
@@ -185,6 +184,8 @@ impl Account {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use grmgr::{ManualClock, Registry};
 
@@ -196,7 +197,7 @@ mod tests {
         (registry.clone(), Steps::new(registry.into(), dry_run))
     }
 
-    fn add(registry: &Registry, up: usize, down: usize) -> Arc<Limiter> {
+    fn add(registry: &Registry, up: usize, down: usize) -> Handle {
         let builder = Limiter::builder("a").ceiling(10).max(20).up(up).down(down);
         registry.register(builder.hold(Duration::ZERO).build().unwrap()).unwrap()
     }

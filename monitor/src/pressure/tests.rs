@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::worker::lock;
-use grmgr::{Limiter, Registry};
+use grmgr::{Handle, Limiter, Registry};
 use std::fmt::{self, Write};
 use std::fs;
 use std::sync::{Arc, Mutex};
@@ -12,7 +12,7 @@ use tracing::{Event, Level, Metadata};
 
 struct Bench {
     root: tempfile::TempDir,
-    limiter: Arc<Limiter>,
+    limiter: Handle,
     watcher: Watcher,
     now: Duration,
 }

@@ -28,7 +28,18 @@ fn limiters_come_and_go_and_the_gone_are_seen_once_more() {
     assert!(sample.gone[0].last.closed);
     assert!(sampler.sample(Moment::at(SECOND * 4)).gone.is_empty());
     assert_eq!(sampler.limiters().len(), 1);
-    assert_eq!(Arc::strong_count(&b), 2, "the test's, and that of the sample above");
+}
+
+/// A registry that is watched can be tidied up all the same.
+#[test]
+fn watching_a_limiter_does_not_keep_it() {
+    let (registry, mut sampler) = sampler();
+    registry.register(free("a")).unwrap();
+    sampler.sample(Moment::at(SECOND));
+    assert_eq!(registry.remove_idle(), 1);
+    let sample = sampler.sample(Moment::at(SECOND * 2));
+    assert_eq!((sample.rows.len(), sample.gone.len()), (0, 1));
+    assert_eq!(sampler.limiters().len(), 0);
 }
 
 #[test]

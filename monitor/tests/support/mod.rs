@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use grmgr::{Limiter, Registry};
+use grmgr::{Handle, Limiter, Registry};
 use grmgr_monitor::{Builder, Monitor};
 use serde_json::Value;
 
@@ -14,7 +14,7 @@ pub const TOKEN: &str = "a-token-of-the-test";
 
 pub struct Bench {
     pub registry: Arc<Registry>,
-    pub limiter: Arc<Limiter>,
+    pub limiter: Handle,
     pub monitor: Monitor,
     pub address: SocketAddr,
 }

@@ -1,0 +1,175 @@
+//! Permits of several limiters at once, without deadlock.
+
+use core::fmt;
+use core::pin::Pin;
+use core::task::{Context, Poll, ready};
+#[cfg(feature = "std")]
+use core::time::Duration;
+#[cfg(feature = "std")]
+use std::time::Instant;
+
+use crate::{Acquire, AcquireError, Limiter, Permit};
+
+/// Asks several limiters for permits, so that such calls never wait for each other in a circle.
+///
+/// Each entry is a limiter and how many of its permits are wanted; the permits come in the order
+/// written. They are acquired in one order for the whole program, whatever order is written, and
+/// kept while the next limiter is waited for: put first, a full limiter may so keep permits of
+/// another idle. That order knows of nothing but other such calls: a task that holds a permit of
+/// one of these limiters already, and asks for it all the same, may wait for itself.
+///
+/// ```
+/// use grmgr::{Limiter, acquire_all};
+///
+/// static DB: Limiter = Limiter::const_new("db", 20);
+/// static MEMORY: Limiter = Limiter::const_new("memory in MiB", 512);
+///
+/// # smol::block_on(async {
+/// let [_connection, memory] = acquire_all([(&DB, 1), (&MEMORY, 64)]).await?;
+/// assert_eq!(memory.count(), 64);
+/// # Ok::<(), grmgr::AcquireError>(())
+/// # })?;
+/// # Ok::<(), grmgr::AcquireError>(())
+/// ```
+///
+/// # Errors
+///
+/// An [`AcquireError`]: [`Repeated`](AcquireError::Repeated) if a limiter is named twice. That,
+/// and what each limiter can tell beforehand ([`Closed`](AcquireError::Closed),
+/// [`ExceedsMax`](AcquireError::ExceedsMax)), is found before anything is taken. Whenever one is
+/// refused later, the permits of the others are given back at once.
+///
+/// # Cancel safety
+///
+/// Dropping the future loses its place in line and gives back what had been granted.
+pub fn acquire_all<const N: usize>(wants: [(&Limiter, usize); N]) -> AcquireAll<'_, N> {
+    let mut order = core::array::from_fn(|i| i);
+    order.sort_unstable_by_key(|&i: &usize| core::ptr::from_ref(wants[i].0));
+    AcquireAll { wants, order, stage: Stage::New, granted: [const { None }; N] }
+}
+
+/// The future of [`acquire_all`].
+///
+/// # Panics
+///
+/// If it is polled again after it was ready.
+#[must_use = "futures do nothing unless polled"]
+pub struct AcquireAll<'a, const N: usize> {
+    wants: [(&'a Limiter, usize); N],
+    /// The entries in the order in which they are acquired: by address, which no limiter changes
+    /// while it is borrowed.
+    order: [usize; N],
+    /// Dropped before `granted`: it leaves the line before it gives anything back.
+    stage: Stage<'a>,
+    /// In the order written.
+    granted: [Option<Permit<'a>>; N],
+}
+
+enum Stage<'a> {
+    New,
+    /// At this place of `order`.
+    Waiting(usize, Acquire<'a>),
+    Over,
+}
+
+impl<'a, const N: usize> AcquireAll<'a, N> {
+    /// What can be said against it before anything is taken.
+    fn check(&self) -> Result<(), AcquireError> {
+        for pair in self.order.windows(2) {
+            let (a, b) = (pair[0], pair[1]);
+            if core::ptr::eq(self.wants[a].0, self.wants[b].0) {
+                return Err(AcquireError::Repeated { first: a.min(b), again: a.max(b) });
+            }
+        }
+        for (limiter, n) in self.wants {
+            let error = match limiter.answer_without_waiting(n) {
+                Some(Err(error)) => error,
+                _ if limiter.is_closed() => AcquireError::Closed,
+                _ => continue,
+            };
+            limiter.on_refused(error);
+            return Err(error);
+        }
+        Ok(())
+    }
+
+    /// The request at this place of `order`, if there is one.
+    fn request(&self, place: usize) -> Stage<'a> {
+        match self.order.get(place) {
+            Some(&i) => Stage::Waiting(place, self.wants[i].0.acquire_many(self.wants[i].1)),
+            None => Stage::Over,
+        }
+    }
+}
+
+impl<'a, const N: usize> Future for AcquireAll<'a, N> {
+    type Output = Result<[Permit<'a>; N], AcquireError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        match this.stage {
+            Stage::New => {
+                this.stage = Stage::Over;
+                this.check()?;
+                this.stage = this.request(0);
+            }
+            Stage::Waiting(..) => {}
+            Stage::Over => panic!("an acquire_all future was polled again after it was ready"),
+        }
+        while let Stage::Waiting(place, request) = &mut this.stage {
+            let outcome = ready!(Pin::new(request).poll(cx));
+            let place = *place;
+            this.stage = Stage::Over;
+            match outcome {
+                Ok(permit) => this.granted[this.order[place]] = Some(permit),
+                Err(refused) => {
+                    this.granted = [const { None }; N];
+                    return Poll::Ready(Err(refused));
+                }
+            }
+            this.stage = this.request(place + 1);
+        }
+        Poll::Ready(Ok(this
+            .granted
+            .each_mut()
+            .map(|permit| permit.take().expect("all are granted"))))
+    }
+}
+
+#[cfg(feature = "std")]
+impl<'a, const N: usize> AcquireAll<'a, N> {
+    /// Waits by blocking the thread.
+    ///
+    /// # Errors
+    ///
+    /// As [`acquire_all`].
+    pub fn blocking(self) -> Result<[Permit<'a>; N], AcquireError> {
+        crate::block::acquire(self, None)
+    }
+
+    /// [`blocking`](Self::blocking), but at most for `timeout`.
+    ///
+    /// # Errors
+    ///
+    /// As [`acquire_all`], and [`TimedOut`](AcquireError::TimedOut).
+    pub fn blocking_timeout(self, timeout: Duration) -> Result<[Permit<'a>; N], AcquireError> {
+        crate::block::acquire(self, Instant::now().checked_add(timeout))
+    }
+
+    /// [`blocking`](Self::blocking), but at most until `deadline`.
+    ///
+    /// # Errors
+    ///
+    /// As [`acquire_all`], and [`TimedOut`](AcquireError::TimedOut).
+    pub fn blocking_until(self, deadline: Instant) -> Result<[Permit<'a>; N], AcquireError> {
+        crate::block::acquire(self, Some(deadline))
+    }
+}
+
+impl<const N: usize> fmt::Debug for AcquireAll<'_, N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let wants = self.wants.each_ref().map(|(limiter, n)| (limiter.name(), n));
+        let granted = self.granted.iter().flatten().count();
+        f.debug_struct("AcquireAll").field("wants", &wants).field("granted", &granted).finish()
+    }
+}

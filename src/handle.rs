@@ -1,0 +1,402 @@
+//! What keeps a limiter alive, and what only remembers it.
+
+use core::fmt;
+use core::hash::{Hash, Hasher};
+use core::ops::Deref;
+#[cfg(feature = "std")]
+use core::sync::atomic::{Ordering::Acquire, fence};
+
+use alloc::sync::{Arc, Weak};
+
+#[cfg(feature = "std")]
+use crate::AcquireError;
+use crate::acquire::AcquireOf;
+use crate::idle::WaitOf;
+use crate::permit::PermitOf;
+use crate::run::RunOf;
+use crate::{AcquireOwned, Limiter, OwnedPermit, RunOwned, TryAcquireError, WaitOwned};
+
+/// Keeps a limiter alive: one in an [`Arc`], or one in a `static`.
+///
+/// Everything that can be done with a limiter can be done with its handle, which derefs to it. What
+/// is called `…_owned` holds a handle of its own, and so may outlive this one: in a task that is
+/// spawned, in a struct. It can be called on an `Arc<Limiter>` as well; for a `static` there is
+/// [`Limiter::handle`]. Handles are equal if they are of the same limiter, whatever its name.
+///
+/// ```
+/// use grmgr::{Handle, Limiter};
+///
+/// static DB: Limiter = Limiter::const_new("db", 20);
+///
+/// let db: Handle = DB.handle();
+/// let api = Handle::from(Limiter::new("api", 8));
+/// let permit = api.try_acquire_owned()?;
+/// assert_eq!(permit.limiter(), &api);
+/// assert_ne!(api, db);
+/// # Ok::<(), grmgr::TryAcquireError>(())
+/// ```
+#[derive(Clone)]
+pub struct Handle(Kept);
+
+#[derive(Clone)]
+enum Kept {
+    Static(&'static Limiter),
+    Shared(Arc<Limiter>),
+}
+
+/// Remembers a limiter without keeping it alive; made by [`Handle::downgrade`].
+///
+/// For what looks at limiters from time to time and must not be the reason why one is kept: see
+/// [`Registry`](crate::Registry#many-limiters).
+///
+/// ```
+/// use grmgr::{Handle, Limiter};
+///
+/// let jobs = Handle::from(Limiter::new("jobs", 4));
+/// let weak = jobs.downgrade();
+/// assert_eq!(weak.upgrade(), Some(jobs.clone()));
+/// drop(jobs);
+/// assert_eq!(weak.upgrade(), None);
+/// ```
+#[derive(Clone)]
+pub struct WeakHandle(Remembered);
+
+#[derive(Clone)]
+enum Remembered {
+    Static(&'static Limiter),
+    Shared(Weak<Limiter>),
+}
+
+impl Handle {
+    /// Makes a handle that does not keep the limiter alive.
+    ///
+    /// ```
+    /// # use grmgr::{Handle, Limiter};
+    /// let jobs = Handle::from(Limiter::new("jobs", 4));
+    /// let weak = jobs.downgrade();
+    /// drop(jobs);
+    /// assert!(weak.upgrade().is_none());
+    /// ```
+    pub fn downgrade(&self) -> WeakHandle {
+        WeakHandle(match &self.0 {
+            Kept::Static(limiter) => Remembered::Static(limiter),
+            Kept::Shared(limiter) => Remembered::Shared(Arc::downgrade(limiter)),
+        })
+    }
+}
+
+impl WeakHandle {
+    /// The limiter, if something still keeps it alive. In a `static`, it always is.
+    ///
+    /// It may be closed, and removed from the registry in which it was.
+    ///
+    /// ```
+    /// # use grmgr::Limiter;
+    /// static DB: Limiter = Limiter::const_new("db", 20);
+    /// assert_eq!(DB.handle().downgrade().upgrade(), Some(DB.handle()));
+    /// ```
+    pub fn upgrade(&self) -> Option<Handle> {
+        Some(Handle(match &self.0 {
+            Remembered::Static(limiter) => Kept::Static(limiter),
+            Remembered::Shared(limiter) => Kept::Shared(limiter.upgrade()?),
+        }))
+    }
+}
+
+/// Owned forms of what a [`Limiter`] does.
+impl Handle {
+    /// [`Limiter::acquire`] with a permit that keeps the limiter alive.
+    ///
+    /// ```
+    /// # use grmgr::{AcquireError, Handle, Limiter};
+    /// let jobs = Handle::from(Limiter::new("jobs", 4));
+    /// let job = async move {
+    ///     let _permit = jobs.acquire_owned().await?;
+    ///     Ok::<(), AcquireError>(())
+    /// };
+    /// # smol::block_on(smol::spawn(job))?;
+    /// # Ok::<(), AcquireError>(())
+    /// ```
+    #[inline]
+    pub fn acquire_owned(&self) -> AcquireOwned {
+        self.acquire_many_owned(1)
+    }
+
+    /// [`Limiter::acquire_many`] with a permit that keeps the limiter alive.
+    ///
+    /// ```
+    /// # use grmgr::{Handle, Limiter};
+    /// let memory = Handle::from(Limiter::new("memory in MiB", 512));
+    /// let permit = memory.acquire_many_owned(100).blocking()?;
+    /// assert_eq!(permit.count(), 100);
+    /// # Ok::<(), grmgr::AcquireError>(())
+    /// ```
+    #[inline]
+    pub fn acquire_many_owned(&self, n: usize) -> AcquireOwned {
+        AcquireOf::new(self.clone(), n)
+    }
+
+    /// [`Limiter::try_acquire`] with a permit that keeps the limiter alive.
+    ///
+    /// ```
+    /// # use grmgr::{Handle, Limiter, TryAcquireError};
+    /// let jobs = Handle::from(Limiter::new("jobs", 1));
+    /// let permit = jobs.try_acquire_owned()?;
+    /// assert_eq!(jobs.try_acquire_owned().unwrap_err(), TryAcquireError::NoPermits);
+    /// # drop(permit);
+    /// # Ok::<(), TryAcquireError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Limiter::try_acquire`].
+    #[inline]
+    pub fn try_acquire_owned(&self) -> Result<OwnedPermit, TryAcquireError> {
+        self.try_acquire_many_owned(1)
+    }
+
+    /// [`Limiter::try_acquire_many`] with a permit that keeps the limiter alive.
+    ///
+    /// ```
+    /// # use grmgr::{Handle, Limiter};
+    /// let jobs = Handle::from(Limiter::new("jobs", 4));
+    /// assert_eq!(jobs.try_acquire_many_owned(3)?.count(), 3);
+    /// # Ok::<(), grmgr::TryAcquireError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Limiter::try_acquire`].
+    #[inline]
+    pub fn try_acquire_many_owned(&self, n: usize) -> Result<OwnedPermit, TryAcquireError> {
+        self.try_take(n).map(|()| PermitOf::new(self.clone(), n))
+    }
+
+    /// [`Limiter::acquire_blocking`] with a permit that keeps the limiter alive.
+    ///
+    /// ```
+    /// # use grmgr::{Handle, Limiter};
+    /// let jobs = Handle::from(Limiter::new("jobs", 4));
+    /// let permit = jobs.acquire_owned_blocking()?;
+    /// std::thread::spawn(move || drop(permit)).join().unwrap();
+    /// # Ok::<(), grmgr::AcquireError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// An [`AcquireError`].
+    #[cfg(feature = "std")]
+    #[inline]
+    pub fn acquire_owned_blocking(&self) -> Result<OwnedPermit, AcquireError> {
+        self.acquire_owned().blocking()
+    }
+
+    /// [`Limiter::run`] with a future that keeps the limiter alive: one to be spawned.
+    ///
+    /// ```
+    /// # use grmgr::{Handle, Limiter};
+    /// let jobs = Handle::from(Limiter::new("jobs", 4));
+    /// let job = smol::spawn(jobs.run_owned(async { 6 * 7 }));
+    /// assert_eq!(smol::block_on(job)?, 42);
+    /// # Ok::<(), grmgr::AcquireError>(())
+    /// ```
+    #[inline]
+    pub fn run_owned<F: Future>(&self, work: F) -> RunOwned<F> {
+        RunOf::new(self.acquire_owned(), work)
+    }
+
+    /// [`Limiter::wait`] with a future that keeps the limiter alive.
+    ///
+    /// ```
+    /// # use grmgr::{Handle, Limiter};
+    /// let jobs = Handle::from(Limiter::new("jobs", 4));
+    /// let permit = jobs.acquire_owned_blocking()?;
+    /// let idle = std::thread::spawn(move || jobs.wait_owned().blocking());
+    /// drop(permit);
+    /// idle.join().unwrap();
+    /// # Ok::<(), grmgr::AcquireError>(())
+    /// ```
+    #[inline]
+    pub fn wait_owned(&self) -> WaitOwned {
+        WaitOf::new(self.clone())
+    }
+}
+
+/// A limiter in a `static`.
+impl Limiter {
+    /// The handle of a limiter in a `static`, for what takes a [`Handle`] or is called `…_owned`.
+    ///
+    /// What borrows from a static may go everywhere too: its `acquire` gives a `Permit<'static>`.
+    /// The handle of a limiter in an [`Arc`] is made with `Handle::from`.
+    ///
+    /// ```
+    /// use grmgr::{Limiter, OwnedPermit};
+    ///
+    /// static DB: Limiter = Limiter::const_new("db", 20);
+    ///
+    /// let permit: OwnedPermit = DB.handle().try_acquire_owned()?;
+    /// assert_eq!(DB.in_flight(), 1);
+    /// # drop(permit);
+    /// # Ok::<(), grmgr::TryAcquireError>(())
+    /// ```
+    #[inline]
+    pub const fn handle(&'static self) -> Handle {
+        Handle(Kept::Static(self))
+    }
+}
+
+/// Owned forms for a limiter in an [`Arc`], the same as those of its [`Handle`].
+///
+/// ```
+/// use std::sync::Arc;
+/// use grmgr::Limiter;
+///
+/// let jobs = Arc::new(Limiter::new("jobs", 4));
+/// let permit = jobs.try_acquire_owned()?;
+/// drop(jobs);
+/// assert_eq!(permit.limiter().in_flight(), 1);
+/// # Ok::<(), grmgr::TryAcquireError>(())
+/// ```
+impl Limiter {
+    /// As [`Handle::acquire_owned`].
+    #[inline]
+    pub fn acquire_owned(self: &Arc<Self>) -> AcquireOwned {
+        self.acquire_many_owned(1)
+    }
+
+    /// As [`Handle::acquire_many_owned`].
+    #[inline]
+    pub fn acquire_many_owned(self: &Arc<Self>, n: usize) -> AcquireOwned {
+        AcquireOf::new(self.into(), n)
+    }
+
+    /// As [`Handle::try_acquire_owned`].
+    ///
+    /// # Errors
+    ///
+    /// As [`try_acquire`](Self::try_acquire).
+    #[inline]
+    pub fn try_acquire_owned(self: &Arc<Self>) -> Result<OwnedPermit, TryAcquireError> {
+        self.try_acquire_many_owned(1)
+    }
+
+    /// As [`Handle::try_acquire_many_owned`].
+    ///
+    /// # Errors
+    ///
+    /// As [`try_acquire`](Self::try_acquire).
+    #[inline]
+    pub fn try_acquire_many_owned(
+        self: &Arc<Self>,
+        n: usize,
+    ) -> Result<OwnedPermit, TryAcquireError> {
+        self.try_take(n).map(|()| PermitOf::new(self.into(), n))
+    }
+
+    /// As [`Handle::acquire_owned_blocking`].
+    ///
+    /// # Errors
+    ///
+    /// An [`AcquireError`].
+    #[cfg(feature = "std")]
+    #[inline]
+    pub fn acquire_owned_blocking(self: &Arc<Self>) -> Result<OwnedPermit, AcquireError> {
+        self.acquire_owned().blocking()
+    }
+
+    /// As [`Handle::run_owned`].
+    #[inline]
+    pub fn run_owned<F: Future>(self: &Arc<Self>, work: F) -> RunOwned<F> {
+        RunOf::new(self.acquire_owned(), work)
+    }
+
+    /// As [`Handle::wait_owned`].
+    #[inline]
+    pub fn wait_owned(self: &Arc<Self>) -> WaitOwned {
+        WaitOf::new(self.into())
+    }
+}
+
+/// For the registry.
+#[cfg(feature = "std")]
+impl Handle {
+    /// Whether this is the only thing that keeps the limiter alive, and nothing is in flight
+    /// without a guard. A static is always kept alive by something else.
+    pub(crate) fn is_unused(&self) -> bool {
+        match &self.0 {
+            Kept::Static(_) => false,
+            Kept::Shared(limiter) => {
+                let alone = Arc::strong_count(limiter) == 1;
+                // The count is read Relaxed. Acquire pairs with the Release in the drop of the other
+                // handles: what was done to the limiter through them is seen.
+                fence(Acquire);
+                alone && limiter.in_flight() == 0
+            }
+        }
+    }
+}
+
+impl Deref for Handle {
+    type Target = Limiter;
+
+    #[inline]
+    fn deref(&self) -> &Limiter {
+        match &self.0 {
+            Kept::Static(limiter) => limiter,
+            Kept::Shared(limiter) => limiter,
+        }
+    }
+}
+
+impl From<Limiter> for Handle {
+    fn from(limiter: Limiter) -> Self {
+        Arc::new(limiter).into()
+    }
+}
+
+impl From<Arc<Limiter>> for Handle {
+    #[inline]
+    fn from(limiter: Arc<Limiter>) -> Self {
+        Self(Kept::Shared(limiter))
+    }
+}
+
+impl From<&Arc<Limiter>> for Handle {
+    #[inline]
+    fn from(limiter: &Arc<Limiter>) -> Self {
+        limiter.clone().into()
+    }
+}
+
+impl From<&'static Limiter> for Handle {
+    #[inline]
+    fn from(limiter: &'static Limiter) -> Self {
+        limiter.handle()
+    }
+}
+
+impl PartialEq for Handle {
+    fn eq(&self, other: &Self) -> bool {
+        core::ptr::eq(&raw const **self, &raw const **other)
+    }
+}
+
+impl Eq for Handle {}
+
+impl Hash for Handle {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        core::ptr::hash(&raw const **self, state);
+    }
+}
+
+impl fmt::Debug for WeakHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("WeakHandle").field(&self.upgrade().as_deref().map(Limiter::name)).finish()
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Handle").field(&**self).finish()
+    }
+}
