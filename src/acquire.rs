@@ -102,7 +102,7 @@ impl<L: Deref<Target = Limiter>> AcquireOf<L> {
         }
         // The guard first: a clock that panics must not cost the permit.
         let permit = self.permit();
-        permit.limiter().on_granted(n);
+        permit.limiter().on_granted(n)(permit.limiter().queue.word());
         if waited {
             permit.limiter().on_waited(&self.since);
         }

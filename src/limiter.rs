@@ -280,11 +280,7 @@ impl Limiter {
     /// Takes `n` permits without waiting; whether it could.
     #[inline]
     pub(crate) fn take(&self, n: usize) -> bool {
-        let taken = (n <= 1 || n <= self.throttle.max) && self.queue.take(n);
-        if taken {
-            self.on_granted(n);
-        }
-        taken
+        (n <= 1 || n <= self.throttle.max) && self.queue.take(n, self.on_granted(n))
     }
 
     #[inline]

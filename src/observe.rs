@@ -4,6 +4,7 @@
 #[cfg(feature = "stats")]
 use core::time::Duration;
 
+use crate::state::Word;
 use crate::{AcquireError, Adjust, Adjustment, Limiter, TryAcquireError};
 
 /// When a request began to wait, if anybody wants to know.
@@ -14,12 +15,17 @@ pub(crate) struct Since {
 }
 
 impl Limiter {
-    /// `n` permits have been granted.
+    /// What is to be done once `n` permits have been granted, told the word that has them in flight.
+    // Made beforehand, and of nothing without `stats`: a granting path then has nothing to keep for
+    // it.
     #[inline]
-    pub(crate) fn on_granted(&self, n: usize) {
+    pub(crate) fn on_granted(&self, n: usize) -> impl FnOnce(Word) {
         #[cfg(feature = "stats")]
-        self.counters.granted(n, self.in_flight());
+        let granted = move |word: Word| self.counters.granted(n, word.in_flight());
+        #[cfg(not(feature = "stats"))]
+        let granted = |_| ();
         let _ = n;
+        granted
     }
 
     /// A request has entered the line.
@@ -47,7 +53,7 @@ impl Limiter {
     /// handed.
     pub(crate) fn on_cancelled(&self, given_back: bool) {
         if given_back {
-            self.on_granted(1);
+            self.on_granted(1)(self.queue.word());
         }
         #[cfg(feature = "stats")]
         self.counters.cancelled();

@@ -117,27 +117,34 @@ impl Queue {
         Word(self.word.fetch_add(0, AcqRel))
     }
 
-    /// Takes `n` permits without standing in line; whether it could.
+    /// Takes `n` permits without standing in line; whether it could. `granted` is told the word
+    /// that it leaves.
     #[inline]
-    pub(crate) fn take(&self, n: usize) -> bool {
+    pub(crate) fn take(&self, n: usize, granted: impl FnOnce(Word)) -> bool {
         // Relaxed: a word that is out of date costs a failed exchange, or refuses what it would have
         // refused a moment ago.
         let mut word = Word(self.word.load(Relaxed));
         // Without any flag, as it mostly is, there is no need to know which ones count.
         if word.admits_if_plain(n) {
             match self.try_take(word, n) {
-                Ok(_) => return true,
+                Ok(_) => {
+                    granted(word.plus(n));
+                    return true;
+                }
                 Err(found) => word = Word(found),
             }
         }
-        self.take_flagged(word, n)
+        self.take_flagged(word, n, granted)
     }
 
     #[inline(never)]
-    fn take_flagged(&self, mut word: Word, n: usize) -> bool {
+    fn take_flagged(&self, mut word: Word, n: usize, granted: impl FnOnce(Word)) -> bool {
         while self.admits_newcomer(word, n) {
             match self.try_take(word, n) {
-                Ok(_) => return true,
+                Ok(_) => {
+                    granted(word.plus(n));
+                    return true;
+                }
                 Err(found) => word = Word(found),
             }
         }

@@ -1,11 +1,14 @@
 //! Counters of what a limiter has done, for others to read: nothing here calls out.
 
+mod granted;
+
 use core::time::Duration;
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
 use alloc::vec::Vec;
 
+use self::granted::Granted;
 use crate::clock::nanos;
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use crate::sync::const_unless_loom;
@@ -102,14 +105,13 @@ impl WaitHistogram {
 /// The counters themselves. All are Relaxed: each stands for itself.
 #[derive(Debug)]
 pub(crate) struct Counters {
-    acquired: AtomicU64,
+    granted: Granted,
     waited: AtomicU64,
     cancelled: AtomicU64,
     refused_closed: AtomicU64,
     refused_exceeds_max: AtomicU64,
     refused_queue_full: AtomicU64,
     refused_no_permits: AtomicU64,
-    peak_in_flight: AtomicUsize,
     peak_waiting: AtomicUsize,
     wait_counts: [AtomicU64; BUCKETS],
     wait_nanos: AtomicU64,
@@ -127,14 +129,13 @@ impl Counters {
     const_unless_loom! {
         pub(crate) fn new() -> Self {
             Self {
-                acquired: AtomicU64::new(0),
+                granted: Granted::new(),
                 waited: AtomicU64::new(0),
                 cancelled: AtomicU64::new(0),
                 refused_closed: AtomicU64::new(0),
                 refused_exceeds_max: AtomicU64::new(0),
                 refused_queue_full: AtomicU64::new(0),
                 refused_no_permits: AtomicU64::new(0),
-                peak_in_flight: AtomicUsize::new(0),
                 peak_waiting: AtomicUsize::new(0),
                 wait_counts: zeros(),
                 wait_nanos: AtomicU64::new(0),
@@ -145,8 +146,7 @@ impl Counters {
 
     #[inline]
     pub(crate) fn granted(&self, n: usize, in_flight: usize) {
-        self.acquired.fetch_add(n as u64, Relaxed);
-        raise(&self.peak_in_flight, in_flight);
+        self.granted.count(n, in_flight);
     }
 
     pub(crate) fn waiting(&self, waiting: usize) {
@@ -202,7 +202,7 @@ impl Counters {
     pub(crate) fn read(&self, handed: usize) -> Stats {
         let (raised, lowered) = self.with_log(|log| (log.raised, log.lowered));
         Stats {
-            acquired: self.acquired.load(Relaxed) + handed as u64,
+            acquired: self.granted.permits() + handed as u64,
             waited: self.waited.load(Relaxed),
             cancelled: self.cancelled.load(Relaxed),
             refused_closed: self.refused_closed.load(Relaxed),
@@ -211,7 +211,7 @@ impl Counters {
             refused_no_permits: self.refused_no_permits.load(Relaxed),
             raised,
             lowered,
-            peak_in_flight: self.peak_in_flight.load(Relaxed),
+            peak_in_flight: self.granted.peak(),
             peak_waiting: self.peak_waiting.load(Relaxed),
             wait: WaitHistogram {
                 counts: core::array::from_fn(|i| self.wait_counts[i].load(Relaxed)),
@@ -236,7 +236,6 @@ fn zeros() -> [AtomicU64; BUCKETS] {
 }
 
 /// Raises a peak; most of the time that is a load and no more.
-#[inline]
 fn raise(peak: &AtomicUsize, to: usize) {
     if peak.load(Relaxed) < to {
         peak.fetch_max(to, Relaxed);

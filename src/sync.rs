@@ -23,6 +23,10 @@ pub(crate) use loom::{sync::atomic, thread, thread_local};
 #[cfg(shuttle)]
 pub(crate) use shuttle::{sync::atomic, thread, thread_local};
 
+/// Whether the crate is being model-checked.
+#[cfg(feature = "stats")]
+pub(crate) const MODELLED: bool = cfg!(any(loom, shuttle));
+
 /// loom's stand-in for `atomic-waker`, under that crate's names.
 #[cfg(loom)]
 #[derive(Debug)]

@@ -3,8 +3,9 @@
 mod common;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Barrier};
+use std::thread;
 use std::time::Duration;
 
 use common::{Task, request, take_all, waiter, waiters};
@@ -49,6 +50,89 @@ fn every_permit_granted_is_counted() {
     drop(called.granted());
     let stats = stats(&limiter);
     assert_eq!((stats.acquired, stats.waited, stats.cancelled), (11, 3, 0));
+}
+
+/// Takes and gives back one permit, `rounds` times.
+fn churn(limiter: &Limiter, rounds: u64) {
+    for _ in 0..rounds {
+        drop(limiter.try_acquire().unwrap());
+    }
+}
+
+/// More than have a cell of their own to count in.
+#[test]
+fn no_grant_of_many_threads_is_lost() {
+    const THREADS: usize = 40;
+    const ROUNDS: u64 = 20_000;
+    let limiter = Limiter::new("stats", 100);
+    let all = Barrier::new(THREADS);
+    thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| {
+                all.wait();
+                churn(&limiter, ROUNDS);
+                all.wait();
+                let _permit = limiter.try_acquire().unwrap();
+                all.wait();
+            });
+        }
+    });
+    let stats = stats(&limiter);
+    assert_eq!(stats.acquired, THREADS as u64 * (ROUNDS + 1));
+    assert_eq!(stats.peak_in_flight, THREADS, "all at once, at the end");
+}
+
+/// A thread counts on where one before it has ended.
+#[test]
+fn no_grant_is_lost_while_threads_come_and_go() {
+    const GENERATIONS: u64 = 100;
+    const ROUNDS: u64 = 5_000;
+    let limiter = Limiter::new("stats", 100);
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..GENERATIONS {
+                    thread::scope(|scope| _ = scope.spawn(|| churn(&limiter, ROUNDS)));
+                }
+            });
+        }
+    });
+    assert_eq!(stats(&limiter).acquired, 4 * GENERATIONS * ROUNDS);
+}
+
+/// Destructors of thread-local values run when the thread has left its place to others.
+#[test]
+fn no_grant_in_a_thread_local_destructor_is_lost() {
+    const THREADS: u64 = 60;
+    const ROUNDS: u64 = 20_000;
+    struct AtExit(Arc<Limiter>);
+    impl Drop for AtExit {
+        fn drop(&mut self) {
+            churn(&self.0, ROUNDS);
+        }
+    }
+    thread_local! {
+        static FIRST: std::cell::OnceCell<AtExit> = const { std::cell::OnceCell::new() };
+        static LAST: std::cell::OnceCell<AtExit> = const { std::cell::OnceCell::new() };
+    }
+    let limiter = Arc::new(Limiter::new("stats", 100));
+    let set = |limiter: &Arc<Limiter>| AtExit(limiter.clone());
+    for _ in 0..THREADS / 4 {
+        let four = [(); 4].map(|()| {
+            let limiter = limiter.clone();
+            thread::spawn(move || {
+                // One before the first acquire and one after it: the order of destruction is open.
+                FIRST.with(|exit| exit.get_or_init(|| set(&limiter)).0.name().len());
+                churn(&limiter, ROUNDS);
+                LAST.with(|exit| exit.get_or_init(|| set(&limiter)).0.name().len());
+            })
+        });
+        // Ended with their destructors.
+        for thread in four {
+            thread.join().unwrap();
+        }
+    }
+    assert_eq!(stats(&limiter).acquired, 3 * THREADS * ROUNDS);
 }
 
 /// As its documentation says, also while a permit is on its way to a waiter.
