@@ -1,23 +1,24 @@
 //! Counters of what a limiter has done, for others to read: nothing here calls out.
 
 mod granted;
+mod histogram;
 
 use core::time::Duration;
 use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use self::granted::Granted;
-use crate::clock::nanos;
+pub use self::histogram::Histogram;
+use self::histogram::Recorder;
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use crate::sync::const_unless_loom;
 use crate::{AcquireError, TryAcquireError};
 
 /// How many ceiling changes are kept.
 const CHANGES: usize = 64;
-/// Buckets of the histogram: the last but one ends at 2^46 ns, 19.5 hours.
-const BUCKETS: usize = 48;
 
 /// What a limiter has counted since it was made (feature `stats`).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,14 +48,7 @@ pub struct Stats {
     /// The most requests that waited at the same time.
     pub peak_waiting: usize,
     /// For how long the requests waited that had to, and were granted.
-    pub wait: WaitHistogram,
-}
-
-/// Waiting times, in buckets that double in width.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WaitHistogram {
-    counts: [u64; BUCKETS],
-    sum: Duration,
+    pub wait: Histogram,
 }
 
 /// One change of a ceiling, from the log of the last 64.
@@ -73,35 +67,6 @@ pub struct Change {
     pub at: Duration,
 }
 
-impl WaitHistogram {
-    /// How many waiting times have been counted.
-    pub fn count(&self) -> u64 {
-        self.counts.iter().sum()
-    }
-
-    /// All of them added up.
-    pub fn sum(&self) -> Duration {
-        self.sum
-    }
-
-    /// The buckets in ascending order: each with the time below which its waits lie, and how many
-    /// they are. The last one holds all that are longer, too.
-    pub fn buckets(&self) -> impl Iterator<Item = (Duration, u64)> + '_ {
-        self.counts.iter().enumerate().map(|(i, count)| (Duration::from_nanos(1 << i), *count))
-    }
-
-    /// The time within which the share `quantile` (0 to 1) of the waits ended: the end of the
-    /// bucket, so at most twice the true one. `None` if there were no waits.
-    pub fn quantile(&self, quantile: f64) -> Option<Duration> {
-        let rank = (quantile.clamp(0.0, 1.0) * self.count() as f64).max(1.0);
-        let mut seen = 0;
-        self.buckets().find_map(|(end, count)| {
-            seen += count;
-            (count > 0 && seen as f64 >= rank).then_some(end)
-        })
-    }
-}
-
 /// The counters themselves. All are Relaxed: each stands for itself.
 #[derive(Debug)]
 pub(crate) struct Counters {
@@ -113,8 +78,8 @@ pub(crate) struct Counters {
     refused_queue_full: AtomicU64,
     refused_no_permits: AtomicU64,
     peak_waiting: AtomicUsize,
-    wait_counts: [AtomicU64; BUCKETS],
-    wait_nanos: AtomicU64,
+    /// Made when the first has waited: of thousands of limiters most never have a line.
+    wait: OnceLock<Box<Recorder>>,
     log: Mutex<Log>,
 }
 
@@ -137,8 +102,7 @@ impl Counters {
                 refused_queue_full: AtomicU64::new(0),
                 refused_no_permits: AtomicU64::new(0),
                 peak_waiting: AtomicUsize::new(0),
-                wait_counts: zeros(),
-                wait_nanos: AtomicU64::new(0),
+                wait: OnceLock::new(),
                 log: Mutex::new(Log { raised: 0, lowered: 0, changes: VecDeque::new() }),
             }
         }
@@ -155,10 +119,7 @@ impl Counters {
     }
 
     pub(crate) fn waited(&self, wait: Duration) {
-        let nanos = nanos(wait);
-        let bucket = (u64::BITS - nanos.leading_zeros()) as usize;
-        self.wait_counts[bucket.min(BUCKETS - 1)].fetch_add(1, Relaxed);
-        self.wait_nanos.fetch_add(nanos, Relaxed);
+        self.wait.get_or_init(|| Box::new(Recorder::new())).record(wait, 1);
     }
 
     pub(crate) fn cancelled(&self) {
@@ -213,26 +174,13 @@ impl Counters {
             lowered,
             peak_in_flight: self.granted.peak(),
             peak_waiting: self.peak_waiting.load(Relaxed),
-            wait: WaitHistogram {
-                counts: core::array::from_fn(|i| self.wait_counts[i].load(Relaxed)),
-                sum: Duration::from_nanos(self.wait_nanos.load(Relaxed)),
-            },
+            wait: self.wait.get().map(|wait| wait.read()).unwrap_or_default(),
         }
     }
 
     fn with_log<R>(&self, f: impl FnOnce(&mut Log) -> R) -> R {
         f(&mut self.log.lock().unwrap_or_else(PoisonError::into_inner))
     }
-}
-
-#[cfg(not(loom))]
-const fn zeros() -> [AtomicU64; BUCKETS] {
-    [const { AtomicU64::new(0) }; BUCKETS]
-}
-
-#[cfg(loom)]
-fn zeros() -> [AtomicU64; BUCKETS] {
-    core::array::from_fn(|_| AtomicU64::new(0))
 }
 
 /// Raises a peak; most of the time that is a load and no more.

@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use common::{Task, request, take_all, waiter, waiters};
 use grmgr::{Adjust, Clock, Limiter, ManualClock, Stats, TryAcquireError};
+use proptest::collection::vec;
+use proptest::prelude::{any, prop_assert, proptest};
 
 fn limiter() -> (ManualClock, Limiter) {
     let clock = ManualClock::new();
@@ -220,6 +222,15 @@ fn peaks_stay() {
     assert_eq!(stats(&limiter), first, "reading changes nothing");
 }
 
+/// A request waits for `nanos` and is granted.
+fn wait_for(clock: &ManualClock, limiter: &Limiter, nanos: u64) {
+    let held = take_all(limiter);
+    let task = waiter(limiter, 1);
+    clock.advance(Duration::from_nanos(nanos));
+    drop(held);
+    drop(task.granted());
+}
+
 /// By the limiter's clock; only of those that waited and were granted.
 #[test]
 fn waiting_times_go_into_the_histogram() {
@@ -227,11 +238,7 @@ fn waiting_times_go_into_the_histogram() {
     drop(limiter.try_acquire().unwrap());
     let waits = [0, 1, 1_000, 1_000_000, 3_600_000_000_000];
     for nanos in waits {
-        let held = take_all(&limiter);
-        let task = waiter(&limiter, 1);
-        clock.advance(Duration::from_nanos(nanos));
-        drop(held);
-        drop(task.granted());
+        wait_for(&clock, &limiter, nanos);
     }
     let held = take_all(&limiter);
     let cancelled = waiter(&limiter, 1);
@@ -250,25 +257,65 @@ fn waiting_times_go_into_the_histogram() {
         assert_eq!(count, waits.iter().filter(inside).count() as u64, "{below:?} to {end:?}");
         below = end;
     }
-    assert_eq!(wait.quantile(0.0), Some(Duration::from_nanos(1)));
-    let median = wait.quantile(0.5).unwrap();
-    assert!(median > Duration::from_nanos(1_000) && median <= Duration::from_nanos(2_000));
+    assert_eq!(
+        wait.quantile(0.5),
+        Some(Duration::from_nanos(1_024)),
+        "shorter than it tells apart"
+    );
     let longest = wait.quantile(1.0).unwrap();
-    assert!(longest > Duration::from_secs(3_600) && longest <= Duration::from_secs(7_200));
+    assert!(longest > Duration::from_secs(3_600) && longest <= Duration::from_secs(4_500));
+    let debug = format!("{wait:?}");
+    assert!(debug.starts_with("Histogram { count: 5, sum: 3600.001001001s, p50: 1.024µs, p99: "));
+    assert!(debug.len() < 100, "{debug}");
 }
 
-/// Longer than the histogram is wide.
+#[test]
+fn each_bucket_ends_at_most_a_quarter_after_the_one_before() {
+    let wait = stats(&limiter().1).wait;
+    let ends: Vec<_> = wait.buckets().map(|(end, _)| end.as_nanos()).collect();
+    assert_eq!((ends[0], *ends.last().unwrap()), (1 << 10, 1 << 46));
+    assert!(ends.windows(2).all(|two| two[0] < two[1] && 4 * two[1] <= 5 * two[0]), "{ends:?}");
+}
+
+proptest! {
+    /// Of durations of every size that the buckets are for: from 1 µs to 19 hours.
+    #[test]
+    fn quantiles_are_at_most_a_quarter_too_long(
+        sizes in vec((10..46_u32, any::<u64>()), 1..100),
+        shares in vec(0.0..=1.0_f64, 10),
+    ) {
+        let mut waits: Vec<u64> =
+            sizes.iter().map(|(octave, any)| 1 << octave | any & ((1 << octave) - 1)).collect();
+        let (clock, limiter) = limiter();
+        for nanos in &waits {
+            wait_for(&clock, &limiter, *nanos);
+        }
+        let wait = stats(&limiter).wait;
+        waits.sort_unstable();
+        for share in shares {
+            let rank = (share * waits.len() as f64).ceil() as usize;
+            let exact = u128::from(waits[rank.saturating_sub(1)]);
+            let read = wait.quantile(share).unwrap().as_nanos();
+            prop_assert!(exact < read && 4 * read <= 5 * exact, "{share}: {exact} reads {read}");
+        }
+    }
+}
+
+/// Longer than the histogram is wide, and in sum than a number of nanoseconds.
 #[test]
 fn longest_waits_go_into_the_last_bucket() {
     let (clock, limiter) = limiter();
     let held = take_all(&limiter);
-    let task = waiter(&limiter, 1);
+    let tasks = waiters::<2>(&limiter);
     clock.advance(Duration::MAX);
     drop(held);
-    drop(task.granted());
+    for task in tasks {
+        drop(task.granted());
+    }
     let wait = stats(&limiter).wait;
-    assert_eq!(wait.buckets().last().unwrap().1, 1);
-    assert!(wait.quantile(1.0).is_some());
+    assert_eq!(wait.buckets().last().unwrap().1, 2);
+    assert_eq!(wait.quantile(1.0), Some(Duration::from_nanos(1 << 46)));
+    assert_eq!(wait.sum(), 2 * Duration::from_nanos(u64::MAX));
 }
 
 #[test]
