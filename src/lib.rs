@@ -45,5 +45,5 @@ pub use permit::{OwnedPermit, Permit, PermitOf};
 pub use registry::{NameTaken, Registry};
 pub use snapshot::Snapshot;
 #[cfg(feature = "stats")]
-pub use stats::{Change, Histogram, Stats};
+pub use stats::{Change, Histogram, Holder, Stats};
 pub use throttle::{Adjust, Adjustment, Throttle};

@@ -12,11 +12,12 @@ use crate::builder::Builder;
 #[cfg(feature = "std")]
 use crate::builder::PATIENCE;
 use crate::clock::Clock;
+use crate::observe::Held;
 use crate::permit::PermitOf;
 use crate::queue::Queue;
 use crate::state::{CLOSED, MAX_COUNT, PAUSED};
 #[cfg(feature = "stats")]
-use crate::stats::Counters;
+use crate::stats::{Counters, Holders};
 use crate::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use crate::sync::const_unless_loom;
 use crate::throttle::Hold;
@@ -67,6 +68,9 @@ pub struct Limiter {
     pub(crate) hold: Hold,
     /// `None`: the system's, if there is one.
     pub(crate) clock: Option<Box<dyn Clock>>,
+    /// `None`: they are not tracked. Every acquire looks here, so it lies among what hardly changes.
+    #[cfg(feature = "stats")]
+    pub(crate) holders: Option<Box<Holders>>,
     pub(crate) name: Cow<'static, str>,
     /// Permits in flight without a guard.
     pub(crate) forgotten: AtomicU32,
@@ -130,6 +134,8 @@ impl Limiter {
                 throttle,
                 hold: Hold::new(),
                 clock,
+                #[cfg(feature = "stats")]
+                holders: None,
                 name,
                 #[cfg(feature = "stats")]
                 counters: Counters::new(),
@@ -265,11 +271,13 @@ impl Limiter {
              which forget() was called, and drop the others",
             self.name,
         );
-        self.release(1);
+        self.on_done();
     }
 
-    pub(crate) fn remember_forgotten(&self, count: usize) {
-        self.forgotten.fetch_add(count as u32, Relaxed);
+    pub(crate) fn remember_forgotten(&self, held: Held) {
+        // Before it is counted, so that `done` finds it.
+        self.on_forgotten(held);
+        self.forgotten.fetch_add(held.count() as u32, Relaxed);
     }
 
     #[inline]

@@ -7,6 +7,7 @@ use core::ops::Deref;
 use alloc::sync::Arc;
 
 use crate::Limiter;
+use crate::observe::{Held, Label};
 
 /// One or more permits of a limiter that the guard borrows; see [`PermitOf`].
 pub type Permit<'a> = PermitOf<&'a Limiter>;
@@ -19,20 +20,28 @@ pub type OwnedPermit = PermitOf<Arc<Limiter>>;
 #[must_use = "a permit that is dropped at once limits nothing"]
 pub struct PermitOf<L: Deref<Target = Limiter>> {
     limiter: L,
-    count: usize,
+    held: Held,
 }
 
 impl<L: Deref<Target = Limiter>> PermitOf<L> {
     /// A guard for `count` permits that have been granted.
     #[inline]
     pub(crate) fn new(limiter: L, count: usize) -> Self {
-        Self { limiter, count }
+        Self::labelled(limiter, count, Label::default)
+    }
+
+    /// The same, for a request that has this label.
+    #[inline]
+    pub(crate) fn labelled(limiter: L, count: usize, label: impl FnOnce() -> Label) -> Self {
+        let tracked = limiter.tracks_holders();
+        let held = if tracked { limiter.on_held(count, label()) } else { Held::new(count) };
+        Self { limiter, held }
     }
 
     /// How many permits the guard holds.
     #[inline]
     pub fn count(&self) -> usize {
-        self.count
+        self.held.count()
     }
 
     /// The limiter that granted them.
@@ -44,7 +53,7 @@ impl<L: Deref<Target = Limiter>> PermitOf<L> {
     /// Keeps the permits in flight without the guard, to be given back one by one with
     /// [`Limiter::done`].
     pub fn forget(mut self) {
-        self.limiter.remember_forgotten(mem::take(&mut self.count));
+        self.limiter.remember_forgotten(mem::take(&mut self.held));
     }
 
     /// Moves `n` of the permits into a guard of their own, or returns `None` if there are fewer.
@@ -53,8 +62,10 @@ impl<L: Deref<Target = Limiter>> PermitOf<L> {
     where
         L: Clone,
     {
-        self.count = self.count.checked_sub(n)?;
-        Some(Self::new(self.limiter.clone(), n))
+        self.count().checked_sub(n)?;
+        let limiter = self.limiter.clone();
+        let held = limiter.on_split(&mut self.held, n);
+        Some(Self { limiter, held })
     }
 
     /// Takes over the permits of `other`.
@@ -71,16 +82,17 @@ impl<L: Deref<Target = Limiter>> PermitOf<L> {
             other.limiter.name(),
             self.limiter.name(),
         );
-        // Cannot overflow: all of them are in flight, of which there are at most MAX_CEILING.
-        self.count += mem::take(&mut other.count);
+        self.limiter.on_merged(&mut self.held, mem::take(&mut other.held));
     }
 }
 
 impl<L: Deref<Target = Limiter>> Drop for PermitOf<L> {
     #[inline]
     fn drop(&mut self) {
-        if self.count > 0 {
-            self.limiter.release(self.count);
+        if self.held.is_tracked() {
+            self.limiter.on_given_back(self.held);
+        } else if self.count() > 0 {
+            self.limiter.release(self.count());
         }
     }
 }
@@ -89,7 +101,7 @@ impl<L: Deref<Target = Limiter>> fmt::Debug for PermitOf<L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Permit")
             .field("limiter", &self.limiter.name())
-            .field("count", &self.count)
+            .field("count", &self.count())
             .finish()
     }
 }

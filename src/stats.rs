@@ -2,6 +2,7 @@
 
 mod granted;
 mod histogram;
+mod holders;
 
 use core::time::Duration;
 use std::collections::VecDeque;
@@ -13,6 +14,8 @@ use alloc::vec::Vec;
 use self::granted::Granted;
 pub use self::histogram::Histogram;
 use self::histogram::Recorder;
+pub use self::holders::Holder;
+pub(crate) use self::holders::{Holders, cut};
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use crate::sync::const_unless_loom;
 use crate::{AcquireError, TryAcquireError};
@@ -49,6 +52,9 @@ pub struct Stats {
     pub peak_waiting: usize,
     /// For how long the requests waited that had to, and were granted.
     pub wait: Histogram,
+    /// For how long permits were held, each counted when it is given back. Empty unless the limiter
+    /// [tracks its holders](crate::Builder::track_holders).
+    pub held: Histogram,
 }
 
 /// One change of a ceiling, from the log of the last 64.
@@ -160,7 +166,7 @@ impl Counters {
     }
 
     /// `handed` are granted and not counted yet: they are when their waiters see them.
-    pub(crate) fn read(&self, handed: usize) -> Stats {
+    pub(crate) fn read(&self, handed: usize, holders: Option<&Holders>) -> Stats {
         let (raised, lowered) = self.with_log(|log| (log.raised, log.lowered));
         Stats {
             acquired: self.granted.permits() + handed as u64,
@@ -175,6 +181,7 @@ impl Counters {
             peak_in_flight: self.granted.peak(),
             peak_waiting: self.peak_waiting.load(Relaxed),
             wait: self.wait.get().map(|wait| wait.read()).unwrap_or_default(),
+            held: holders.map(Holders::histogram).unwrap_or_default(),
         }
     }
 

@@ -126,5 +126,6 @@ fn sizes_are_bounded() {
     assert!(size_of::<Limiter>() <= 192, "{}", size_of::<Limiter>());
     assert!(size_of::<Acquire<'_>>() <= 96, "{}", size_of::<Acquire<'_>>());
     assert!(size_of::<AcquireOwned>() <= 96, "{}", size_of::<AcquireOwned>());
+    // With `stats`, too.
     assert!(size_of::<Permit<'_>>() <= 16, "{}", size_of::<Permit<'_>>());
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use common::{Task, request, take_all, waiter, waiters};
 use grmgr::{Adjust, Clock, Limiter, ManualClock, Stats, TryAcquireError};
 use proptest::collection::vec;
-use proptest::prelude::{any, prop_assert, proptest};
+use proptest::prelude::{ProptestConfig, any, prop_assert, proptest};
 
 fn limiter() -> (ManualClock, Limiter) {
     let clock = ManualClock::new();
@@ -278,6 +278,8 @@ fn each_bucket_ends_at_most_a_quarter_after_the_one_before() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     /// Of durations of every size that the buckets are for: from 1 µs to 19 hours.
     #[test]
     fn quantiles_are_at_most_a_quarter_too_long(

@@ -23,9 +23,15 @@ const BUCKETS: usize = 1 + ((LAST - FIRST) << SUB) as usize;
 /// use grmgr::{Limiter, ManualClock};
 ///
 /// let clock = ManualClock::new();
-/// let limiter = Limiter::builder("db").ceiling(1).clock(clock.clone()).build()?;
-/// let waits = limiter.snapshot().stats.wait;
-/// assert_eq!((waits.count(), waits.quantile(0.99)), (0, None));
+/// let limiter =
+///     Limiter::builder("db").ceiling(1).track_holders().clock(clock.clone()).build()?;
+/// let permit = limiter.try_acquire().unwrap();
+/// clock.advance(Duration::from_millis(100));
+/// drop(permit);
+/// let held = limiter.snapshot().stats.held;
+/// assert_eq!(held.sum(), Duration::from_millis(100));
+/// let p99 = held.quantile(0.99).unwrap();
+/// assert!(p99 > Duration::from_millis(100) && p99 <= Duration::from_millis(125));
 /// # Ok::<(), grmgr::ConfigError>(())
 /// ```
 #[derive(Clone, Default, PartialEq, Eq)]
