@@ -68,7 +68,6 @@ impl<L: Deref<Target = Limiter>> AcquireOf<L> {
     /// most 256 bytes are kept: a longer label is cut, between two characters.
     ///
     /// ```
-    /// # fn main() { let _ = work(&grmgr::Limiter::new("db", 1)); }
     /// async fn work(db: &grmgr::Limiter) -> Result<(), grmgr::AcquireError> {
     ///     let _permit = db.acquire().label("nightly report").await?;
     ///     Ok(())
