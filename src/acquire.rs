@@ -1,6 +1,7 @@
 //! The futures that acquire permits: one body for the borrowed and the owned form.
 
 use core::fmt;
+use core::mem;
 use core::ops::Deref;
 use core::pin::Pin;
 use core::task::{Context, Poll, ready};
@@ -9,7 +10,9 @@ use core::time::Duration;
 #[cfg(feature = "std")]
 use std::time::Instant;
 
-use crate::observe::Since;
+use alloc::borrow::Cow;
+
+use crate::observe::{Label, Since};
 use crate::permit::PermitOf;
 use crate::run::RunOf;
 #[cfg(feature = "std")]
@@ -46,12 +49,36 @@ pub struct AcquireOf<L: Deref<Target = Limiter>> {
     limiter: Option<L>,
     waiter: Waiter,
     since: Since,
+    label: Label,
 }
 
 impl<L: Deref<Target = Limiter>> AcquireOf<L> {
     #[inline]
     pub(crate) fn new(limiter: L, n: usize) -> Self {
-        Self { limiter: Some(limiter), waiter: Waiter::new(n), since: Since::default() }
+        Self {
+            limiter: Some(limiter),
+            waiter: Waiter::new(n),
+            since: Since::default(),
+            label: Label::default(),
+        }
+    }
+
+    /// Labels the permits, for [`Limiter::holders`](Limiter#method.holders) to tell whose they are.
+    ///
+    /// Kept only by a limiter that tracks its holders (feature `stats`), and ignored by any other. At
+    /// most 256 bytes are kept: a longer label is cut, between two characters.
+    ///
+    /// ```
+    /// async fn work(db: &grmgr::Limiter) -> Result<(), grmgr::AcquireError> {
+    ///     let _permit = db.acquire().label("nightly report").await?;
+    ///     Ok(())
+    /// }
+    /// ```
+    pub fn label(mut self, label: impl Into<Cow<'static, str>>) -> Self {
+        if let Some(limiter) = self.limiter.as_deref() {
+            self.label = limiter.on_labelled(label.into());
+        }
+        self
     }
 
     /// [`Limiter::run`] for this request: with as many permits as it asks for.
@@ -84,7 +111,7 @@ impl<L: Deref<Target = Limiter>> AcquireOf<L> {
         let limiter = self.limiter.take().expect(ANSWERED);
         let n = self.waiter.n();
         if !self.waiter.is_waiting() && limiter.take(n, self.waiter.gives_way()) {
-            return Some(PermitOf::new(limiter, n));
+            return Some(PermitOf::labelled(limiter, n, || mem::take(&mut self.label)));
         }
         self.limiter = Some(limiter);
         None
@@ -93,7 +120,8 @@ impl<L: Deref<Target = Limiter>> AcquireOf<L> {
     /// The permits that have been granted.
     #[inline]
     fn permit(&mut self) -> PermitOf<L> {
-        PermitOf::new(self.limiter.take().expect(ANSWERED), self.waiter.n())
+        let limiter = self.limiter.take().expect(ANSWERED);
+        PermitOf::labelled(limiter, self.waiter.n(), || mem::take(&mut self.label))
     }
 
     /// The way of a request that found no permit at once.
@@ -125,9 +153,9 @@ impl<L: Deref<Target = Limiter>> AcquireOf<L> {
             self.limiter = None;
             return Poll::Ready(Err(error));
         }
+        limiter.on_granted(n)(limiter.queue.word());
         // The guard first: a clock that panics must not cost the permit.
         let permit = self.permit();
-        permit.get().on_granted(n);
         if waited {
             permit.get().on_waited(&self.since);
         }

@@ -40,6 +40,8 @@ pub struct Builder {
     patience: u32,
     max_waiting: Option<usize>,
     clock: Option<Box<dyn Clock>>,
+    #[cfg(feature = "stats")]
+    track_holders: bool,
 }
 
 impl Builder {
@@ -52,6 +54,8 @@ impl Builder {
             patience: PATIENCE,
             max_waiting: None,
             clock: None,
+            #[cfg(feature = "stats")]
+            track_holders: false,
         }
     }
 
@@ -116,6 +120,16 @@ impl Builder {
         self
     }
 
+    /// Tracks who holds permits: see [`Limiter::holders`]. Default: off.
+    ///
+    /// Every acquire and every release then takes a lock and asks the clock. A clock that panics
+    /// there costs no permit.
+    #[cfg(feature = "stats")]
+    pub fn track_holders(mut self) -> Self {
+        self.track_holders = true;
+        self
+    }
+
     /// Makes the limiter.
     ///
     /// # Errors
@@ -153,14 +167,17 @@ impl Builder {
         // So many waiters would not fit in memory: u32::MAX is any number.
         let max_waiting =
             self.max_waiting.map_or(u32::MAX, |n| u32::try_from(n).unwrap_or(u32::MAX));
-        Ok(Limiter::from_parts(
+        let limiter = Limiter::from_parts(
             self.name,
             ceiling,
             throttle,
             self.patience,
             max_waiting,
             self.clock,
-        ))
+        );
+        #[cfg(feature = "stats")]
+        let limiter = if self.track_holders { limiter.tracked() } else { limiter };
+        Ok(limiter)
     }
 }
 

@@ -11,8 +11,7 @@ use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
 ///
 /// A limiter asks it when a ceiling is to be changed or a snapshot is taken (and, with feature
 /// `stats`, when a request begins to wait or has waited), never on the way of a request that finds a
-/// permit. A
-/// clock that stands still only makes holds last; one that goes backwards makes them longer.
+/// permit, unless the limiter tracks its holders. A clock that stands still only makes holds last; one that goes backwards makes them longer.
 pub trait Clock: Send + Sync {
     /// The time since the clock's origin.
     fn now(&self) -> Duration;

@@ -51,5 +51,5 @@ pub use registry::{NameTaken, Registry};
 pub use run::{Run, RunOf, RunOwned};
 pub use snapshot::Snapshot;
 #[cfg(feature = "stats")]
-pub use stats::{Change, Stats, WaitHistogram};
+pub use stats::{Change, Histogram, Holder, Stats};
 pub use throttle::{Adjust, Adjustment, Throttle};

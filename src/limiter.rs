@@ -12,11 +12,12 @@ use crate::builder::Builder;
 use crate::builder::PATIENCE;
 use crate::clock::Clock;
 use crate::idle::WaitOf;
+use crate::observe::Held;
 use crate::permit::PermitOf;
 use crate::queue::Queue;
 use crate::state::{CLOSED, MAX_COUNT, PAUSED};
 #[cfg(feature = "stats")]
-use crate::stats::Counters;
+use crate::stats::{Counters, Holders};
 use crate::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use crate::sync::const_unless_loom;
 use crate::throttle::Hold;
@@ -96,6 +97,9 @@ pub struct Limiter {
     pub(crate) hold: Hold,
     /// `None`: the system's, if there is one.
     pub(crate) clock: Option<Box<dyn Clock>>,
+    /// `None`: they are not tracked. Every acquire looks here, so it lies among what hardly changes.
+    #[cfg(feature = "stats")]
+    pub(crate) holders: Option<Box<Holders>>,
     pub(crate) name: Cow<'static, str>,
     /// Permits in flight without a guard.
     pub(crate) forgotten: AtomicU32,
@@ -159,6 +163,8 @@ impl Limiter {
                 throttle,
                 hold: Hold::new(),
                 clock,
+                #[cfg(feature = "stats")]
+                holders: None,
                 name,
                 #[cfg(feature = "stats")]
                 counters: Counters::new(),
@@ -319,11 +325,13 @@ impl Limiter {
              which forget() was called, and drop the others",
             self.name,
         );
-        self.release(1);
+        self.on_done();
     }
 
-    pub(crate) fn remember_forgotten(&self, count: usize) {
-        self.forgotten.fetch_add(count as u32, Relaxed);
+    pub(crate) fn remember_forgotten(&self, held: Held) {
+        // Before it is counted, so that `done` finds it.
+        self.on_forgotten(held);
+        self.forgotten.fetch_add(held.count() as u32, Relaxed);
     }
 
     #[inline]
@@ -334,11 +342,7 @@ impl Limiter {
     /// Takes `n` permits without waiting; whether it could. See [`Queue::take`].
     #[inline]
     pub(crate) fn take(&self, n: usize, gives_way: bool) -> bool {
-        let taken = (n <= 1 || n <= self.throttle.max) && self.queue.take(n, gives_way);
-        if taken {
-            self.on_granted(n);
-        }
-        taken
+        (n <= 1 || n <= self.throttle.max) && self.queue.take(n, gives_way, self.on_granted(n))
     }
 
     #[inline]

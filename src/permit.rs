@@ -4,6 +4,7 @@ use core::fmt;
 use core::mem;
 use core::ops::Deref;
 
+use crate::observe::{Held, Label};
 use crate::{Handle, Limiter};
 
 /// One or more permits of a limiter that the guard borrows; see [`PermitOf`].
@@ -17,14 +18,22 @@ pub type OwnedPermit = PermitOf<Handle>;
 #[must_use = "a permit that is dropped at once limits nothing"]
 pub struct PermitOf<L: Deref<Target = Limiter>> {
     limiter: L,
-    count: usize,
+    held: Held,
 }
 
 impl<L: Deref<Target = Limiter>> PermitOf<L> {
     /// A guard for `count` permits that have been granted.
     #[inline]
     pub(crate) fn new(limiter: L, count: usize) -> Self {
-        Self { limiter, count }
+        Self::labelled(limiter, count, Label::default)
+    }
+
+    /// The same, for a request that has this label.
+    #[inline]
+    pub(crate) fn labelled(limiter: L, count: usize, label: impl FnOnce() -> Label) -> Self {
+        let tracked = limiter.tracks_holders();
+        let held = if tracked { limiter.on_held(count, label()) } else { Held::new(count) };
+        Self { limiter, held }
     }
 
     /// The limiter that granted them.
@@ -36,13 +45,13 @@ impl<L: Deref<Target = Limiter>> PermitOf<L> {
     /// How many permits the guard holds.
     #[inline]
     pub fn count(&self) -> usize {
-        self.count
+        self.held.count()
     }
 
     /// Keeps the permits in flight without the guard, to be given back one by one with
     /// [`Limiter::done`].
     pub fn forget(mut self) {
-        self.limiter.remember_forgotten(mem::take(&mut self.count));
+        self.limiter.remember_forgotten(mem::take(&mut self.held));
     }
 
     /// Gives `n` of the permits back at once, and tells how many the guard keeps; or gives none back
@@ -59,11 +68,10 @@ impl<L: Deref<Target = Limiter>> PermitOf<L> {
     /// ```
     #[must_use = "if it is `None`, nothing has been given back"]
     pub fn release(&mut self, n: usize) -> Option<usize> {
-        self.count = self.count.checked_sub(n)?;
-        if n > 0 {
-            self.get().release(n);
-        }
-        Some(self.count)
+        let left = self.count().checked_sub(n)?;
+        let given_back = self.limiter.on_split(&mut self.held, n);
+        drop(PermitOf { limiter: self.get(), held: given_back });
+        Some(left)
     }
 
     /// Moves `n` of the permits into a guard of their own, or returns `None` if there are fewer.
@@ -72,8 +80,10 @@ impl<L: Deref<Target = Limiter>> PermitOf<L> {
     where
         L: Clone,
     {
-        self.count = self.count.checked_sub(n)?;
-        Some(Self::new(self.limiter.clone(), n))
+        self.count().checked_sub(n)?;
+        let limiter = self.limiter.clone();
+        let held = limiter.on_split(&mut self.held, n);
+        Some(Self { limiter, held })
     }
 
     /// Takes over the permits of `other`.
@@ -90,8 +100,7 @@ impl<L: Deref<Target = Limiter>> PermitOf<L> {
             other.limiter.name(),
             self.limiter.name(),
         );
-        // Cannot overflow: all of them are in flight, of which there are at most MAX_CEILING.
-        self.count += mem::take(&mut other.count);
+        self.limiter.on_merged(&mut self.held, mem::take(&mut other.held));
     }
 }
 
@@ -114,8 +123,10 @@ impl PermitOf<Handle> {
 impl<L: Deref<Target = Limiter>> Drop for PermitOf<L> {
     #[inline]
     fn drop(&mut self) {
-        if self.count > 0 {
-            self.limiter.release(self.count);
+        if self.held.is_tracked() {
+            self.limiter.on_given_back(self.held);
+        } else if self.count() > 0 {
+            self.limiter.release(self.count());
         }
     }
 }
@@ -124,7 +135,7 @@ impl<L: Deref<Target = Limiter>> fmt::Debug for PermitOf<L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Permit")
             .field("limiter", &self.limiter.name())
-            .field("count", &self.count)
+            .field("count", &self.count())
             .finish()
     }
 }

@@ -135,24 +135,33 @@ impl Queue {
     }
 
     /// Takes `n` permits without standing in line; whether it could. `gives_way`: not past a head that
-    /// has been overtaken often enough.
+    /// has been overtaken often enough. `granted` is told the word that it leaves.
     #[inline]
-    pub(crate) fn take(&self, n: usize, gives_way: bool) -> bool {
+    pub(crate) fn take(&self, n: usize, gives_way: bool, granted: impl FnOnce(Word)) -> bool {
         // Relaxed: a word that is out of date costs a failed exchange, or refuses what it would have
         // refused a moment ago.
         let mut word = Word(self.word.load(Relaxed));
         // Without any flag, as it mostly is, there is no need to know which ones count.
         if word.admits_if_plain(n) {
             match self.try_take(word, n) {
-                Ok(_) => return true,
+                Ok(_) => {
+                    granted(word.plus(n));
+                    return true;
+                }
                 Err(found) => word = Word(found),
             }
         }
-        self.take_flagged(word, n, gives_way)
+        self.take_flagged(word, n, gives_way, granted)
     }
 
     #[inline(never)]
-    fn take_flagged(&self, mut word: Word, n: usize, gives_way: bool) -> bool {
+    fn take_flagged(
+        &self,
+        mut word: Word,
+        n: usize,
+        gives_way: bool,
+        granted: impl FnOnce(Word),
+    ) -> bool {
         while self.admits_newcomer(word, n) {
             if gives_way && self.head_is_due(word) {
                 return false;
@@ -160,6 +169,7 @@ impl Queue {
             match self.try_take(word, n) {
                 Ok(_) => {
                     self.count_overtake(word);
+                    granted(word.plus(n));
                     return true;
                 }
                 Err(found) => word = Word(found),

@@ -6,7 +6,7 @@ use alloc::borrow::Cow;
 
 use crate::state::{CLOSED, PAUSED};
 #[cfg(feature = "stats")]
-use crate::stats::{Change, Stats};
+use crate::stats::{Change, Holder, Holders, Stats};
 use crate::{Limiter, Throttle};
 
 /// A limiter at one moment. `in_flight`, `ceiling`, `paused` and `closed` belong together; the
@@ -36,6 +36,10 @@ pub struct Snapshot {
     /// What it has counted.
     #[cfg(feature = "stats")]
     pub stats: Stats,
+    /// For how long the oldest holder has had its permits. `None` if there is none, or the limiter
+    /// does not [track its holders](crate::Builder::track_holders).
+    #[cfg(feature = "stats")]
+    pub oldest_held: Option<Duration>,
 }
 
 /// Reading it.
@@ -76,6 +80,7 @@ impl Limiter {
     /// All of it at once.
     pub fn snapshot(&self) -> Snapshot {
         let word = self.queue.word();
+        let now = self.now();
         Snapshot {
             name: self.name.clone(),
             in_flight: word.in_flight(),
@@ -85,9 +90,13 @@ impl Limiter {
             waiting: self.waiting(),
             closed: word.has(CLOSED),
             paused: word.has(PAUSED),
-            hold_remaining: self.now().map_or(Duration::ZERO, |now| self.hold.remaining(now)),
+            hold_remaining: now.map_or(Duration::ZERO, |now| self.hold.remaining(now)),
             #[cfg(feature = "stats")]
-            stats: self.counters.read(self.queue.handed()),
+            stats: self.counters.read(self.queue.handed(), self.holders.as_deref()),
+            #[cfg(feature = "stats")]
+            oldest_held: now
+                .zip(self.holders.as_deref().and_then(Holders::oldest))
+                .map(|(now, since)| now.saturating_sub(since)),
         }
     }
 
@@ -95,5 +104,31 @@ impl Limiter {
     #[cfg(feature = "stats")]
     pub fn changes(&self) -> alloc::vec::Vec<Change> {
         self.counters.changes()
+    }
+
+    /// Returns who holds permits, the oldest first.
+    ///
+    /// Only of a limiter that [tracks its holders](crate::Builder::track_holders); empty otherwise.
+    /// A guard is a holder; so is the part that is [split](crate::PermitOf::split) off one, with the
+    /// same label and age. A guard that takes over another's permits keeps its label and is as old as
+    /// the older of the two. Forgotten permits are held until [`done`](Self::done), which gives back
+    /// those first that were forgotten first. A permit on its way to a waiter has no holder yet.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use grmgr::{Limiter, ManualClock};
+    ///
+    /// let clock = ManualClock::new();
+    /// let limiter =
+    ///     Limiter::builder("db").ceiling(2).track_holders().clock(clock.clone()).build()?;
+    /// let _permit = limiter.try_acquire().unwrap();
+    /// clock.advance(Duration::from_secs(60));
+    /// assert_eq!(limiter.holders()[0].held_for, Duration::from_secs(60));
+    /// # Ok::<(), grmgr::ConfigError>(())
+    /// ```
+    #[cfg(feature = "stats")]
+    pub fn holders(&self) -> alloc::vec::Vec<Holder> {
+        let holders = |holders: &Holders| holders.list(self.now().unwrap_or_default());
+        self.holders.as_deref().map(holders).unwrap_or_default()
     }
 }

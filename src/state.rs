@@ -27,7 +27,7 @@
 //! often enough, what is freed is kept for it.
 
 /// Width of the two counts.
-const COUNT_BITS: u32 = 28;
+pub(crate) const COUNT_BITS: u32 = 28;
 const COUNT_MASK: u64 = (1 << COUNT_BITS) - 1;
 
 /// The largest ceiling, and so the largest number of permits in flight.

@@ -1,20 +1,27 @@
 //! Counters of what a limiter has done, for others to read: nothing here calls out.
 
+mod granted;
+mod histogram;
+mod holders;
+
 use core::time::Duration;
 use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use crate::clock::nanos;
+use self::granted::Granted;
+pub use self::histogram::Histogram;
+use self::histogram::Recorder;
+pub use self::holders::Holder;
+pub(crate) use self::holders::{Holders, cut};
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use crate::sync::const_unless_loom;
 use crate::{AcquireError, TryAcquireError};
 
 /// How many ceiling changes are kept.
 const CHANGES: usize = 64;
-/// Buckets of the histogram: the last but one ends at 2^46 ns, 19.5 hours.
-const BUCKETS: usize = 48;
 
 /// What a limiter has counted since it was made (feature `stats`).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,14 +51,10 @@ pub struct Stats {
     /// The most requests that waited at the same time.
     pub peak_waiting: usize,
     /// For how long the requests waited that had to, and were granted.
-    pub wait: WaitHistogram,
-}
-
-/// Waiting times, in buckets that double in width.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WaitHistogram {
-    counts: [u64; BUCKETS],
-    sum: Duration,
+    pub wait: Histogram,
+    /// For how long permits were held, each counted when it is given back. Empty unless the limiter
+    /// [tracks its holders](crate::Builder::track_holders).
+    pub held: Histogram,
 }
 
 /// One change of a ceiling, from the log of the last 64.
@@ -70,49 +73,19 @@ pub struct Change {
     pub at: Duration,
 }
 
-impl WaitHistogram {
-    /// How many waiting times have been counted.
-    pub fn count(&self) -> u64 {
-        self.counts.iter().sum()
-    }
-
-    /// All of them added up.
-    pub fn sum(&self) -> Duration {
-        self.sum
-    }
-
-    /// The buckets in ascending order: each with the time below which its waits lie, and how many
-    /// they are. The last one holds all that are longer, too.
-    pub fn buckets(&self) -> impl Iterator<Item = (Duration, u64)> + '_ {
-        self.counts.iter().enumerate().map(|(i, count)| (Duration::from_nanos(1 << i), *count))
-    }
-
-    /// The time within which the share `quantile` (0 to 1) of the waits ended: the end of the
-    /// bucket, so at most twice the true one. `None` if there were no waits.
-    pub fn quantile(&self, quantile: f64) -> Option<Duration> {
-        let rank = (quantile.clamp(0.0, 1.0) * self.count() as f64).max(1.0);
-        let mut seen = 0;
-        self.buckets().find_map(|(end, count)| {
-            seen += count;
-            (count > 0 && seen as f64 >= rank).then_some(end)
-        })
-    }
-}
-
 /// The counters themselves. All are Relaxed: each stands for itself.
 #[derive(Debug)]
 pub(crate) struct Counters {
-    acquired: AtomicU64,
+    granted: Granted,
     waited: AtomicU64,
     cancelled: AtomicU64,
     refused_closed: AtomicU64,
     refused_exceeds_max: AtomicU64,
     refused_queue_full: AtomicU64,
     refused_no_permits: AtomicU64,
-    peak_in_flight: AtomicUsize,
     peak_waiting: AtomicUsize,
-    wait_counts: [AtomicU64; BUCKETS],
-    wait_nanos: AtomicU64,
+    /// Made when the first has waited: of thousands of limiters most never have a line.
+    wait: OnceLock<Box<Recorder>>,
     log: Mutex<Log>,
 }
 
@@ -127,17 +100,15 @@ impl Counters {
     const_unless_loom! {
         pub(crate) fn new() -> Self {
             Self {
-                acquired: AtomicU64::new(0),
+                granted: Granted::new(),
                 waited: AtomicU64::new(0),
                 cancelled: AtomicU64::new(0),
                 refused_closed: AtomicU64::new(0),
                 refused_exceeds_max: AtomicU64::new(0),
                 refused_queue_full: AtomicU64::new(0),
                 refused_no_permits: AtomicU64::new(0),
-                peak_in_flight: AtomicUsize::new(0),
                 peak_waiting: AtomicUsize::new(0),
-                wait_counts: zeros(),
-                wait_nanos: AtomicU64::new(0),
+                wait: OnceLock::new(),
                 log: Mutex::new(Log { raised: 0, lowered: 0, changes: VecDeque::new() }),
             }
         }
@@ -145,8 +116,7 @@ impl Counters {
 
     #[inline]
     pub(crate) fn granted(&self, n: usize, in_flight: usize) {
-        self.acquired.fetch_add(n as u64, Relaxed);
-        raise(&self.peak_in_flight, in_flight);
+        self.granted.count(n, in_flight);
     }
 
     pub(crate) fn waiting(&self, waiting: usize) {
@@ -155,10 +125,7 @@ impl Counters {
     }
 
     pub(crate) fn waited(&self, wait: Duration) {
-        let nanos = nanos(wait);
-        let bucket = (u64::BITS - nanos.leading_zeros()) as usize;
-        self.wait_counts[bucket.min(BUCKETS - 1)].fetch_add(1, Relaxed);
-        self.wait_nanos.fetch_add(nanos, Relaxed);
+        self.wait.get_or_init(|| Box::new(Recorder::new())).record(wait, 1);
     }
 
     pub(crate) fn cancelled(&self) {
@@ -202,10 +169,10 @@ impl Counters {
     }
 
     /// `handed` are granted and not counted yet: they are when their waiters see them.
-    pub(crate) fn read(&self, handed: usize) -> Stats {
+    pub(crate) fn read(&self, handed: usize, holders: Option<&Holders>) -> Stats {
         let (raised, lowered) = self.with_log(|log| (log.raised, log.lowered));
         Stats {
-            acquired: self.acquired.load(Relaxed) + handed as u64,
+            acquired: self.granted.permits() + handed as u64,
             waited: self.waited.load(Relaxed),
             cancelled: self.cancelled.load(Relaxed),
             refused_closed: self.refused_closed.load(Relaxed),
@@ -214,12 +181,10 @@ impl Counters {
             refused_no_permits: self.refused_no_permits.load(Relaxed),
             raised,
             lowered,
-            peak_in_flight: self.peak_in_flight.load(Relaxed),
+            peak_in_flight: self.granted.peak(),
             peak_waiting: self.peak_waiting.load(Relaxed),
-            wait: WaitHistogram {
-                counts: core::array::from_fn(|i| self.wait_counts[i].load(Relaxed)),
-                sum: Duration::from_nanos(self.wait_nanos.load(Relaxed)),
-            },
+            wait: self.wait.get().map(|wait| wait.read()).unwrap_or_default(),
+            held: holders.map(Holders::histogram).unwrap_or_default(),
         }
     }
 
@@ -228,18 +193,7 @@ impl Counters {
     }
 }
 
-#[cfg(not(loom))]
-const fn zeros() -> [AtomicU64; BUCKETS] {
-    [const { AtomicU64::new(0) }; BUCKETS]
-}
-
-#[cfg(loom)]
-fn zeros() -> [AtomicU64; BUCKETS] {
-    core::array::from_fn(|_| AtomicU64::new(0))
-}
-
 /// Raises a peak; most of the time that is a load and no more.
-#[inline]
 fn raise(peak: &AtomicUsize, to: usize) {
     if peak.load(Relaxed) < to {
         peak.fetch_max(to, Relaxed);

@@ -29,6 +29,10 @@ pub(crate) use shuttle::{
     thread, thread_local,
 };
 
+/// Whether the crate is being model-checked.
+#[cfg(feature = "stats")]
+pub(crate) const MODELLED: bool = cfg!(any(loom, shuttle));
+
 /// loom's stand-in for `atomic-waker`, under that crate's names.
 #[cfg(loom)]
 #[derive(Debug)]

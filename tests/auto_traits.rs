@@ -150,6 +150,7 @@ fn sizes_are_bounded() {
     assert!(size_of::<Limiter>() <= 192, "{}", size_of::<Limiter>());
     assert!(size_of::<Acquire<'_>>() <= 96, "{}", size_of::<Acquire<'_>>());
     assert!(size_of::<AcquireOwned>() <= 96, "{}", size_of::<AcquireOwned>());
+    // With `stats`, too.
     assert!(size_of::<Permit<'_>>() <= 16, "{}", size_of::<Permit<'_>>());
     assert!(size_of::<Handle>() <= 16, "{}", size_of::<Handle>());
     assert!(size_of::<OwnedPermit>() <= 24, "{}", size_of::<OwnedPermit>());

@@ -32,6 +32,9 @@ fn permit_is_given_back_on_drop() {
     drop(limiter.acquire_many(8).blocking().unwrap());
     drop(limiter.acquire_many_owned(8).blocking().unwrap());
     drop(limiter.acquire_owned_blocking().unwrap());
+    // Whatever the features are.
+    drop(limiter.acquire().label("ignored").blocking().unwrap());
+    drop(limiter.acquire_owned().label(String::from("ignored")).blocking().unwrap());
     assert_at_rest(&limiter);
 }
 

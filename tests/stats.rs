@@ -3,12 +3,15 @@
 mod common;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Barrier};
+use std::thread;
 use std::time::Duration;
 
 use common::{Task, request, take_all, waiter, waiters};
 use grmgr::{Adjust, Clock, Limiter, ManualClock, Stats, TryAcquireError};
+use proptest::collection::vec;
+use proptest::prelude::{ProptestConfig, any, prop_assert, proptest};
 
 fn limiter() -> (ManualClock, Limiter) {
     let clock = ManualClock::new();
@@ -49,6 +52,89 @@ fn every_permit_granted_is_counted() {
     drop(called.granted());
     let stats = stats(&limiter);
     assert_eq!((stats.acquired, stats.waited, stats.cancelled), (11, 3, 0));
+}
+
+/// Takes and gives back one permit, `rounds` times.
+fn churn(limiter: &Limiter, rounds: u64) {
+    for _ in 0..rounds {
+        drop(limiter.try_acquire().unwrap());
+    }
+}
+
+/// More than have a cell of their own to count in.
+#[test]
+fn no_grant_of_many_threads_is_lost() {
+    const THREADS: usize = 40;
+    const ROUNDS: u64 = 20_000;
+    let limiter = Limiter::new("stats", 100);
+    let all = Barrier::new(THREADS);
+    thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| {
+                all.wait();
+                churn(&limiter, ROUNDS);
+                all.wait();
+                let _permit = limiter.try_acquire().unwrap();
+                all.wait();
+            });
+        }
+    });
+    let stats = stats(&limiter);
+    assert_eq!(stats.acquired, THREADS as u64 * (ROUNDS + 1));
+    assert_eq!(stats.peak_in_flight, THREADS, "all at once, at the end");
+}
+
+/// A thread counts on where one before it has ended.
+#[test]
+fn no_grant_is_lost_while_threads_come_and_go() {
+    const GENERATIONS: u64 = 100;
+    const ROUNDS: u64 = 5_000;
+    let limiter = Limiter::new("stats", 100);
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..GENERATIONS {
+                    thread::scope(|scope| _ = scope.spawn(|| churn(&limiter, ROUNDS)));
+                }
+            });
+        }
+    });
+    assert_eq!(stats(&limiter).acquired, 4 * GENERATIONS * ROUNDS);
+}
+
+/// Destructors of thread-local values run when the thread has left its place to others.
+#[test]
+fn no_grant_in_a_thread_local_destructor_is_lost() {
+    const THREADS: u64 = 60;
+    const ROUNDS: u64 = 20_000;
+    struct AtExit(Arc<Limiter>);
+    impl Drop for AtExit {
+        fn drop(&mut self) {
+            churn(&self.0, ROUNDS);
+        }
+    }
+    thread_local! {
+        static FIRST: std::cell::OnceCell<AtExit> = const { std::cell::OnceCell::new() };
+        static LAST: std::cell::OnceCell<AtExit> = const { std::cell::OnceCell::new() };
+    }
+    let limiter = Arc::new(Limiter::new("stats", 100));
+    let set = |limiter: &Arc<Limiter>| AtExit(limiter.clone());
+    for _ in 0..THREADS / 4 {
+        let four = [(); 4].map(|()| {
+            let limiter = limiter.clone();
+            thread::spawn(move || {
+                // One before the first acquire and one after it: the order of destruction is open.
+                FIRST.with(|exit| exit.get_or_init(|| set(&limiter)).0.name().len());
+                churn(&limiter, ROUNDS);
+                LAST.with(|exit| exit.get_or_init(|| set(&limiter)).0.name().len());
+            })
+        });
+        // Ended with their destructors.
+        for thread in four {
+            thread.join().unwrap();
+        }
+    }
+    assert_eq!(stats(&limiter).acquired, 3 * THREADS * ROUNDS);
 }
 
 /// As its documentation says, also while a permit is on its way to a waiter.
@@ -136,6 +222,15 @@ fn peaks_stay() {
     assert_eq!(stats(&limiter), first, "reading changes nothing");
 }
 
+/// A request waits for `nanos` and is granted.
+fn wait_for(clock: &ManualClock, limiter: &Limiter, nanos: u64) {
+    let held = take_all(limiter);
+    let task = waiter(limiter, 1);
+    clock.advance(Duration::from_nanos(nanos));
+    drop(held);
+    drop(task.granted());
+}
+
 /// By the limiter's clock; only of those that waited and were granted.
 #[test]
 fn waiting_times_go_into_the_histogram() {
@@ -143,11 +238,7 @@ fn waiting_times_go_into_the_histogram() {
     drop(limiter.try_acquire().unwrap());
     let waits = [0, 1, 1_000, 1_000_000, 3_600_000_000_000];
     for nanos in waits {
-        let held = take_all(&limiter);
-        let task = waiter(&limiter, 1);
-        clock.advance(Duration::from_nanos(nanos));
-        drop(held);
-        drop(task.granted());
+        wait_for(&clock, &limiter, nanos);
     }
     let held = take_all(&limiter);
     let cancelled = waiter(&limiter, 1);
@@ -166,25 +257,67 @@ fn waiting_times_go_into_the_histogram() {
         assert_eq!(count, waits.iter().filter(inside).count() as u64, "{below:?} to {end:?}");
         below = end;
     }
-    assert_eq!(wait.quantile(0.0), Some(Duration::from_nanos(1)));
-    let median = wait.quantile(0.5).unwrap();
-    assert!(median > Duration::from_nanos(1_000) && median <= Duration::from_nanos(2_000));
+    assert_eq!(
+        wait.quantile(0.5),
+        Some(Duration::from_nanos(1_024)),
+        "shorter than it tells apart"
+    );
     let longest = wait.quantile(1.0).unwrap();
-    assert!(longest > Duration::from_secs(3_600) && longest <= Duration::from_secs(7_200));
+    assert!(longest > Duration::from_secs(3_600) && longest <= Duration::from_secs(4_500));
+    let debug = format!("{wait:?}");
+    assert!(debug.starts_with("Histogram { count: 5, sum: 3600.001001001s, p50: 1.024µs, p99: "));
+    assert!(debug.len() < 100, "{debug}");
 }
 
-/// Longer than the histogram is wide.
+#[test]
+fn each_bucket_ends_at_most_a_quarter_after_the_one_before() {
+    let wait = stats(&limiter().1).wait;
+    let ends: Vec<_> = wait.buckets().map(|(end, _)| end.as_nanos()).collect();
+    assert_eq!((ends[0], *ends.last().unwrap()), (1 << 10, 1 << 46));
+    assert!(ends.windows(2).all(|two| two[0] < two[1] && 4 * two[1] <= 5 * two[0]), "{ends:?}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Of durations of every size that the buckets are for: from 1 µs to 19 hours.
+    #[test]
+    fn quantiles_are_at_most_a_quarter_too_long(
+        sizes in vec((10..46_u32, any::<u64>()), 1..100),
+        shares in vec(0.0..=1.0_f64, 10),
+    ) {
+        let mut waits: Vec<u64> =
+            sizes.iter().map(|(octave, any)| 1 << octave | any & ((1 << octave) - 1)).collect();
+        let (clock, limiter) = limiter();
+        for nanos in &waits {
+            wait_for(&clock, &limiter, *nanos);
+        }
+        let wait = stats(&limiter).wait;
+        waits.sort_unstable();
+        for share in shares {
+            let rank = (share * waits.len() as f64).ceil() as usize;
+            let exact = u128::from(waits[rank.saturating_sub(1)]);
+            let read = wait.quantile(share).unwrap().as_nanos();
+            prop_assert!(exact < read && 4 * read <= 5 * exact, "{share}: {exact} reads {read}");
+        }
+    }
+}
+
+/// Longer than the histogram is wide, and in sum than a number of nanoseconds.
 #[test]
 fn longest_waits_go_into_the_last_bucket() {
     let (clock, limiter) = limiter();
     let held = take_all(&limiter);
-    let task = waiter(&limiter, 1);
+    let tasks = waiters::<2>(&limiter);
     clock.advance(Duration::MAX);
     drop(held);
-    drop(task.granted());
+    for task in tasks {
+        drop(task.granted());
+    }
     let wait = stats(&limiter).wait;
-    assert_eq!(wait.buckets().last().unwrap().1, 1);
-    assert!(wait.quantile(1.0).is_some());
+    assert_eq!(wait.buckets().last().unwrap().1, 2);
+    assert_eq!(wait.quantile(1.0), Some(Duration::from_nanos(1 << 46)));
+    assert_eq!(wait.sum(), 2 * Duration::from_nanos(u64::MAX));
 }
 
 #[test]

@@ -2,24 +2,17 @@
 
 use std::time::Duration;
 
-use grmgr::WaitHistogram;
+use grmgr::Histogram;
 
 /// Over how long a wait is forgotten: after so long it counts 1/e.
 const MEMORY: Duration = Duration::from_secs(60);
-/// As many as a [`WaitHistogram`] has.
-const BUCKETS: usize = 48;
 
-/// A histogram whose counts fade, so that its quantiles are those of the last minute or so, in
-/// 200 bytes and without a list of samples.
-#[derive(Debug)]
+/// A histogram whose counts fade, so that its quantiles are those of the last minute or so,
+/// without a list of samples.
+#[derive(Debug, Default)]
 pub(crate) struct Recent {
-    counts: [f32; BUCKETS],
-}
-
-impl Default for Recent {
-    fn default() -> Self {
-        Self { counts: [0.0; BUCKETS] }
-    }
+    /// One a bucket of a [`Histogram`], up to the last that has been used.
+    counts: Vec<f32>,
 }
 
 impl Recent {
@@ -28,36 +21,45 @@ impl Recent {
     pub(crate) fn add(
         &mut self,
         passed: Duration,
-        before: &WaitHistogram,
-        now: &WaitHistogram,
+        before: &Histogram,
+        now: &Histogram,
         mut tell: impl FnMut(Duration, u64),
     ) {
         let fade = (-passed.as_secs_f32() / MEMORY.as_secs_f32()).exp();
-        let grown = now.buckets().zip(before.buckets());
-        for (faded, ((end, now), (_, before))) in self.counts.iter_mut().zip(grown) {
-            let new = now.saturating_sub(before);
+        for faded in &mut self.counts {
             // What is left of a single wait after 5 minutes is nothing.
-            *faded = if *faded < 0.007 { 0.0 } else { *faded * fade } + new as f32;
+            *faded = if *faded < 0.007 { 0.0 } else { *faded * fade };
+        }
+        let grown = now.buckets().zip(before.buckets());
+        for (i, ((end, now), (_, before))) in grown.enumerate() {
+            let new = now.saturating_sub(before);
             if new > 0 {
+                if self.counts.len() <= i {
+                    self.counts.resize(i + 1, 0.0);
+                }
+                self.counts[i] += new as f32;
                 tell(end, new);
             }
         }
     }
 
-    /// The time within which the share `quantile` of the waits ended. Within a bucket, which
-    /// ends at twice its beginning, they are taken to be spread evenly.
+    /// The time within which the share `quantile` of the waits ended. Within a bucket they are
+    /// taken to be spread evenly.
     pub(crate) fn quantile(&self, quantile: f32) -> Option<Duration> {
         let rank = quantile * self.counts.iter().sum::<f32>();
         let mut below = 0.0;
+        let mut begin = Duration::ZERO;
         let mut last = None;
-        for (i, count) in self.counts.iter().enumerate().filter(|(_, count)| **count > 0.0) {
-            let end = Duration::from_nanos(1 << i);
-            let share = ((rank - below) / count).clamp(0.0, 1.0);
-            last = Some(end.mul_f32(0.5 + 0.5 * share));
-            below += count;
-            if below >= rank {
-                break;
+        for ((end, _), count) in Histogram::default().buckets().zip(&self.counts) {
+            if *count > 0.0 {
+                let share = ((rank - below) / count).clamp(0.0, 1.0);
+                last = Some(begin + (end - begin).mul_f32(share));
+                below += count;
+                if below >= rank {
+                    break;
+                }
             }
+            begin = end;
         }
         last
     }
@@ -94,8 +96,8 @@ mod tests {
         recent.add(Duration::from_secs(2), &before, &after, |_, count| told.push(count));
         assert_eq!(told, [1]);
         assert!(after.count() == 1);
-        assert!(recent.quantile(0.99) <= Some(Duration::from_secs(2)));
-        assert!(recent.quantile(0.99).is_some());
+        let wait = recent.quantile(0.99).unwrap();
+        assert!((0.8..1.25).contains(&wait.as_secs_f32()), "{wait:?}");
         for _ in 0..400 {
             recent.add(Duration::from_secs(2), &after, &after, |_, _| unreachable!());
         }

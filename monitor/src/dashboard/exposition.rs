@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write};
 
-use grmgr::{Snapshot, WaitHistogram};
+use grmgr::{Histogram, Snapshot};
 
 use crate::sampler::Tracked;
 
@@ -82,7 +82,7 @@ fn head(out: &mut String, name: &str, kind: &str, help: &str) -> fmt::Result {
     writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}")
 }
 
-fn histogram(out: &mut String, name: &str, limiter: &str, waits: &WaitHistogram) -> fmt::Result {
+fn histogram(out: &mut String, name: &str, limiter: &str, waits: &Histogram) -> fmt::Result {
     let limiter = Escaped(limiter);
     let mut below = 0;
     let mut buckets = waits.buckets().peekable();
