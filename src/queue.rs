@@ -191,19 +191,21 @@ impl Queue {
     /// they go past again for a while, so that a head that never runs delays them only (I13).
     fn head_is_due(&self, word: Word) -> bool {
         // Relaxed: it only counts, and no memory depends on it.
-        let due = self.patience.saturating_add(1).saturating_mul(OVERTAKES_A_LOSS - 1);
+        let due = self.overtake_period() / OVERTAKES_A_LOSS * (OVERTAKES_A_LOSS - 1);
         word.has(CALLED) && self.overtakes.load(Relaxed) >= due
     }
 
     /// Counts that a newcomer was granted its permits in `word`.
     pub(crate) fn count_overtake(&self, word: Word) {
-        if word.has(CALLED) {
-            let period = self.patience.saturating_add(1).saturating_mul(OVERTAKES_A_LOSS);
-            // Relaxed, as above. If two begin a new period at once, one is not counted.
-            if self.overtakes.fetch_add(1, Relaxed) + 1 >= period {
-                self.overtakes.store(0, Relaxed);
-            }
+        // Relaxed, as above. If two begin a new period at once, one is not counted.
+        if word.has(CALLED) && self.overtakes.fetch_add(1, Relaxed) + 1 >= self.overtake_period() {
+            self.overtakes.store(0, Relaxed);
         }
+    }
+
+    fn overtake_period(&self) -> u32 {
+        // A patience that large is not used up in a lifetime.
+        OVERTAKES_A_LOSS * (self.patience.min(u32::MAX / 64) + 1)
     }
 
     /// Another waiter is the first in line from now on.
@@ -215,8 +217,8 @@ impl Queue {
 
     /// Counts a loss of the head; whether its patience is at an end.
     pub(crate) fn count_loss(&self) -> bool {
-        // Relaxed: as above. Only one thread counts at a time: the head when it has been called, and
-        // those that pass over a large one when it has not.
+        // Relaxed: as above. The head counts when it has been called, and when it has not, releases that
+        // pass over a large one. Of two at once one may not be counted.
         let losses = self.losses.load(Relaxed).saturating_add(1);
         self.losses.store(losses, Relaxed);
         losses >= self.patience

@@ -157,11 +157,12 @@ impl Waiter {
                 }
             }
         };
+        leave.left = Some(word);
+        leave.granted = outcome.is_ok();
         if let Some(listener) = listener {
             leave.queue(listener);
         }
-        leave.left = Some(word);
-        Some(leave.with(outcome))
+        Some(outcome)
     }
 
     /// Claims what it was called for: the seat, or a permit.
@@ -220,15 +221,15 @@ impl Waiter {
             unreachable!("a waiter that is neither outside nor queued sits in the seat");
         };
         let entry = *entry;
-        let mut lost = mem::take(called);
         let mut word = queue.word();
+        if queue.is_tired(word) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let mut lost = mem::take(called);
         let mut registered = false;
         let mut waker = None;
         loop {
-            if queue.is_tired(word) {
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
-            }
             if word.has(CLOSED) || word.admits(self.n) {
                 // The waker must be out before the seat is free for another's. If CALLED is set,
                 // whoever set it takes it out, unless it was put there since.

@@ -100,9 +100,17 @@ impl Queue {
     /// nobody else, and whoever gets to the seat stays in it until DISPATCH is clear. Then nothing is
     /// left to do for the tired thread, and the head does the rest when it leaves.
     pub(crate) fn is_tired(&self, word: Word) -> bool {
-        // Relaxed: set before the exchange that a waiter is called by. Otherwise it is not exact, and
+        // Relaxed: a waiter that is called by a tired thread sees it; of others it is not exact, and
         // need not be.
         word.has(DISPATCH) && self.tired.load(Relaxed)
+    }
+
+    /// Only for the owner of DISPATCH.
+    fn set_tired(&self, tired: bool) {
+        // Relaxed: see `is_tired`. Mostly there is nothing to store.
+        if self.tired.load(Relaxed) != tired {
+            self.tired.store(tired, Relaxed);
+        }
     }
 
     /// Calls waiters from the queue: one to the seat, if `seat`, and `permits` more, each with a
@@ -120,10 +128,7 @@ impl Queue {
         if seat {
             self.begin_head();
         }
-        // Relaxed: only the owner of DISPATCH changes it.
-        if self.tired.load(Relaxed) != tired {
-            self.tired.store(tired, Relaxed);
-        }
+        self.set_tired(tired);
 
         let tokens = usize::from(seat) + permits;
         self.sizes.call(tokens, seat);
@@ -159,6 +164,7 @@ impl Queue {
     /// wakers included, which may be run or dropped under the mutex of an `Event`.
     fn dispatch(&self, word: Word, next: Word, action: impl FnOnce()) -> Result<Word, Word> {
         self.replace(word, next.with(DISPATCH))?;
+        self.set_tired(false);
         action();
         Ok(Word(self.word.fetch_and(!DISPATCH, AcqRel)).without(DISPATCH))
     }

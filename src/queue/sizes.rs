@@ -29,6 +29,7 @@ pub(crate) type Entry = u32;
 mod books {
     use std::sync::PoisonError;
 
+    use alloc::boxed::Box;
     use alloc::collections::VecDeque;
 
     use super::{AtomicU32, Entry, Relaxed, const_unless_loom};
@@ -44,9 +45,11 @@ mod books {
         /// The next large request's entry. Relaxed: a unit that reads it while a large request enters
         /// stands on either side of that.
         next: AtomicU32,
-        books: Mutex<Books>,
+        /// Made for the first large request that waits.
+        books: Mutex<Option<Box<Books>>>,
     }
 
+    #[derive(Default)]
     struct Books {
         /// In the order of the line, and so of the entries.
         large: VecDeque<Large>,
@@ -68,11 +71,7 @@ mod books {
                 Self {
                     in_front: AtomicU32::new(NO_LARGE),
                     next: AtomicU32::new(0),
-                    books: Mutex::new(Books {
-                        large: VecDeque::new(),
-                        units: 0,
-                        first_is_called: false,
-                    }),
+                    books: Mutex::new(None),
                 }
             }
         }
@@ -157,7 +156,8 @@ mod books {
 
         fn update<R>(&self, change: impl FnOnce(&mut Books) -> R) -> R {
             let mut books = self.books.lock().unwrap_or_else(PoisonError::into_inner);
-            let result = change(&mut books);
+            let books = books.get_or_insert_default();
+            let result = change(books);
             let in_front = match books.large.front() {
                 None => NO_LARGE,
                 Some(_) if books.first_is_called => 0,
