@@ -39,6 +39,7 @@ pub struct Builder {
     throttle: Throttle,
     patience: u32,
     max_waiting: Option<usize>,
+    run_alone: bool,
     clock: Option<Box<dyn Clock>>,
 }
 
@@ -51,6 +52,7 @@ impl Builder {
             throttle: Throttle::new(0),
             patience: PATIENCE,
             max_waiting: None,
+            run_alone: true,
             clock: None,
         }
     }
@@ -109,6 +111,15 @@ impl Builder {
         self
     }
 
+    /// What becomes of a request for more permits than the ceiling has, but not more than `max`. By
+    /// default it runs alone: it is granted when nothing else is in flight, so that lowering the
+    /// ceiling never makes a request unsatisfiable. With `false` it waits, and those behind it with
+    /// it, until the ceiling has room for it.
+    pub fn run_alone(mut self, run_alone: bool) -> Self {
+        self.run_alone = run_alone;
+        self
+    }
+
     /// Where holds get the time from. Default: [`SystemClock`](crate::SystemClock); without
     /// feature `std` there is none.
     pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
@@ -159,6 +170,7 @@ impl Builder {
             throttle,
             self.patience,
             max_waiting,
+            self.run_alone,
             self.clock,
         ))
     }
@@ -173,6 +185,7 @@ impl fmt::Debug for Builder {
             .field("throttle", &self.throttle)
             .field("patience", &self.patience)
             .field("max_waiting", &self.max_waiting)
+            .field("run_alone", &self.run_alone)
             .finish_non_exhaustive()
     }
 }

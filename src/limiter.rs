@@ -111,7 +111,7 @@ impl Limiter {
                 "a limiter's ceiling is 1 to Limiter::MAX_CEILING; for one that may be 0 use \
                  Limiter::builder with `min(0)`"
             );
-            Self::from_parts(name, ceiling, Throttle::new(ceiling), PATIENCE, u32::MAX, None)
+            Self::from_parts(name, ceiling, Throttle::new(ceiling), PATIENCE, u32::MAX, true, None)
         }
     }
 
@@ -122,10 +122,12 @@ impl Limiter {
             throttle: Throttle,
             patience: u32,
             max_waiting: u32,
+            run_alone: bool,
             clock: Option<Box<dyn Clock>>,
         ) -> Self {
+            let alone_above = if run_alone { 0 } else { throttle.max as u32 };
             Self {
-                queue: Queue::new(ceiling, patience, max_waiting),
+                queue: Queue::new(ceiling, patience, max_waiting, alone_above),
                 forgotten: AtomicU32::new(0),
                 throttle,
                 hold: Hold::new(),

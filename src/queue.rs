@@ -42,6 +42,9 @@ pub(crate) struct Queue {
     pub(crate) patience: u32,
     /// How many may wait. `u32::MAX` stands for any number: so many would not fit in memory.
     max_waiting: u32,
+    /// Requests for more than this run alone if they do not fit: 0, or `max` where those that the
+    /// ceiling may yet have room for wait.
+    alone_above: AtomicU32,
 
     /// Where waiters sleep.
     line: Event,
@@ -62,12 +65,18 @@ pub(crate) enum IdleListener {
 
 impl Queue {
     const_unless_loom! {
-        pub(crate) fn new(ceiling: usize, patience: u32, max_waiting: u32) -> Self {
+        pub(crate) fn new(
+            ceiling: usize,
+            patience: u32,
+            max_waiting: u32,
+            alone_above: u32,
+        ) -> Self {
             Self {
                 word: AtomicU64::new(Word::new(ceiling).0),
                 barrier: newcomer_barrier(patience),
                 patience,
                 max_waiting,
+                alone_above: AtomicU32::new(alone_above),
                 counts: AtomicU64::new(0),
                 large: AtomicU32::new(0),
                 line: Event::new(),
@@ -124,7 +133,7 @@ impl Queue {
         // refused a moment ago.
         let mut word = Word(self.word.load(Relaxed));
         // Without any flag, as it mostly is, there is no need to know which ones count.
-        if word.admits_if_plain(n) {
+        if word.admits_if_plain(n, || self.alone_above()) {
             match self.try_take(word, n) {
                 Ok(_) => return true,
                 Err(found) => word = Word(found),
@@ -154,7 +163,20 @@ impl Queue {
     /// Whether somebody who does not stand in line may take `n`.
     #[inline]
     pub(crate) fn admits_newcomer(&self, word: Word, n: usize) -> bool {
-        word.admits_newcomer(n, self.barrier)
+        word.admits_newcomer(n, self.barrier, || self.alone_above())
+    }
+
+    /// Whether the first in line may take `n`.
+    #[inline]
+    pub(crate) fn admits(&self, word: Word, n: usize) -> bool {
+        word.admits(n, || self.alone_above())
+    }
+
+    /// Above how many permits a request that does not fit runs alone.
+    #[inline]
+    fn alone_above(&self) -> usize {
+        // Relaxed: it does not change.
+        self.alone_above.load(Relaxed) as usize
     }
 
     /// Gives back `n` permits.

@@ -135,7 +135,7 @@ impl Waiter {
         let token = queue.claim(n, n == 1, |word| {
             if word.has(CLOSED) {
                 word.vacated()
-            } else if word.admits(n) {
+            } else if queue.admits(word, n) {
                 word.vacated().plus(n)
             } else {
                 // Still CALLED: it has arrived and not looked yet.
@@ -170,7 +170,7 @@ impl Waiter {
         let mut lost = false;
         let mut registered = false;
         loop {
-            if word.has(CLOSED) || word.admits(self.n) {
+            if word.has(CLOSED) || queue.admits(word, self.n) {
                 // The waker must be out before the seat is free for another's. If CALLED is set,
                 // whoever set it takes it out, unless it was put there since.
                 if registered || !word.has(CALLED) {
