@@ -103,6 +103,21 @@ impl TryFrom<Config> for Limiter {
     }
 }
 
+/// A duration that programs read, in seconds.
+pub(crate) fn seconds<S: Serializer>(time: &Duration, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_f64(time.as_secs_f64())
+}
+
+/// A number, or a share as text: `5` or `"50%"`.
+impl Serialize for crate::Step {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::By(n) => n.serialize(serializer),
+            Self::Percent(_) => serializer.collect_str(self),
+        }
+    }
+}
+
 /// A duration written for people.
 struct Human(Duration);
 

@@ -11,6 +11,7 @@ mod acquire;
 #[cfg(feature = "std")]
 mod block;
 mod builder;
+mod caps;
 mod clock;
 #[cfg(feature = "serde")]
 mod config;
@@ -18,6 +19,8 @@ mod error;
 mod idle;
 mod limiter;
 mod observe;
+#[cfg(all(feature = "std", not(any(loom, shuttle))))]
+mod options;
 mod permit;
 mod queue;
 #[cfg(feature = "std")]
@@ -32,6 +35,7 @@ mod waiter;
 
 pub use acquire::{Acquire, AcquireOf, AcquireOwned};
 pub use builder::Builder;
+pub use caps::{Cap, CapOf, Hand, OwnedCap, TooManyCaps};
 #[cfg(feature = "std")]
 pub use clock::SystemClock;
 pub use clock::{Clock, ManualClock};
@@ -46,4 +50,4 @@ pub use registry::{NameTaken, Registry};
 pub use snapshot::Snapshot;
 #[cfg(feature = "stats")]
 pub use stats::{Change, Stats, WaitHistogram};
-pub use throttle::{Adjust, Adjustment, Throttle};
+pub use throttle::{Adjust, Adjustment, ParseAdjustError, Step, Throttle};

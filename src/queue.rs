@@ -30,7 +30,7 @@ use crate::sync::const_unless_loom;
 pub(crate) struct Queue {
     word: AtomicU64,
     /// Flags at which a newcomer may not take a permit.
-    barrier: u64,
+    pub(crate) barrier: u64,
     /// The head's waker. Only who sits in the seat registers here.
     pub(crate) head: AtomicWaker,
     /// How many wait, and how many of them have been handed a permit. A waiter in the queue is
@@ -41,10 +41,10 @@ pub(crate) struct Queue {
     /// How often the head may lose before permits are kept for it.
     pub(crate) patience: u32,
     /// How many may wait. `u32::MAX` stands for any number: so many would not fit in memory.
-    max_waiting: u32,
+    pub(crate) max_waiting: u32,
     /// Requests for more than this run alone if they do not fit: 0, or `max` where those that the
-    /// ceiling may yet have room for wait.
-    alone_above: AtomicU32,
+    /// ceiling may yet have room for wait. See [`Queue::alone_above`].
+    pub(crate) alone_above: AtomicU32,
 
     /// Where waiters sleep.
     line: Event,
@@ -175,8 +175,19 @@ impl Queue {
     /// Above how many permits a request that does not fit runs alone.
     #[inline]
     fn alone_above(&self) -> usize {
-        // Relaxed: it does not change.
+        // Relaxed: see `set_max`, the only one to change it.
         self.alone_above.load(Relaxed) as usize
+    }
+
+    /// Tells of another `max`: the head may be for more than that, and run alone now. To be called
+    /// without the turn.
+    pub(crate) fn set_max(&self, max: usize) {
+        if self.alone_above() != 0 {
+            self.alone_above.store(max as u32, Relaxed);
+            // The word does not show it, so the head is woken whatever that says. It looks after it
+            // has registered its waker, so it has seen this or is woken for it.
+            self.head.wake();
+        }
     }
 
     /// Gives back `n` permits.
@@ -290,25 +301,12 @@ impl Queue {
         }
     }
 
-    /// Sets the ceiling to what `choose` makes of the present one; returns both, or the present
-    /// one if it stays. `changed` is run before anybody is woken.
-    pub(crate) fn set_ceiling(
-        &self,
-        choose: impl Fn(usize) -> usize,
-        changed: impl FnOnce(),
-    ) -> Result<(usize, usize), usize> {
-        let result = self.update(|word| {
-            let ceiling = choose(word.ceiling());
-            (ceiling != word.ceiling()).then(|| word.with_ceiling(ceiling))
-        });
-        match result {
-            Ok((before, after)) => {
-                changed();
-                self.settle(after);
-                Ok((before.ceiling(), after.ceiling()))
-            }
-            Err(word) => Err(word.ceiling()),
-        }
+    /// Sets the ceiling in force, and returns the word if that has changed it: to be settled. Only
+    /// for whoever has the turn (see `caps.rs`).
+    pub(crate) fn set_ceiling(&self, ceiling: usize) -> Option<Word> {
+        let changed =
+            self.update(|word| (word.ceiling() != ceiling).then(|| word.with_ceiling(ceiling)));
+        changed.ok().map(|(_, word)| word)
     }
 
     /// Sets or clears one of PAUSED and CLOSED.

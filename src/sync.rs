@@ -13,15 +13,15 @@ pub(crate) use portable_atomic as atomic;
 pub(crate) use atomic_waker::AtomicWaker;
 
 #[cfg(all(not(loom), not(shuttle), feature = "std"))]
-pub(crate) use std::{thread, thread_local};
+pub(crate) use std::{sync::Mutex, sync::MutexGuard, thread, thread_local};
 
 #[cfg(loom)]
-pub(crate) use loom::{sync::atomic, thread, thread_local};
+pub(crate) use loom::{sync::Mutex, sync::MutexGuard, sync::atomic, thread, thread_local};
 
 // A blocking wait's waker switches tasks here, and would do so under the mutex of `event-listener`,
 // which is a real one. So the models that run under shuttle must not block.
 #[cfg(shuttle)]
-pub(crate) use shuttle::{sync::atomic, thread, thread_local};
+pub(crate) use shuttle::{sync::Mutex, sync::MutexGuard, sync::atomic, thread, thread_local};
 
 /// loom's stand-in for `atomic-waker`, under that crate's names.
 #[cfg(loom)]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use grmgr::{Builder, Config, ConfigError, Limiter, ManualClock};
+use grmgr::{Builder, Config, ConfigError, Limiter, ManualClock, Step};
 
 fn parse(text: &str) -> Result<Config, String> {
     toml::from_str(text).map_err(|error| error.to_string())
@@ -28,8 +28,9 @@ fn all_options_are_read() {
     assert_eq!(limiter.name(), "db");
     assert_eq!(limiter.ceiling(), 20);
     let throttle = limiter.throttle();
-    assert_eq!((throttle.min, throttle.max, throttle.up, throttle.down), (0, 50, 5, 10));
-    assert_eq!(throttle.hold, Duration::from_secs(90));
+    assert_eq!((throttle.min, throttle.max), (0, 50));
+    assert_eq!((throttle.up, throttle.down), (Step::By(5), Step::By(10)));
+    assert_eq!(throttle.hold_up, Duration::from_secs(90));
 }
 
 #[test]
@@ -46,7 +47,7 @@ fn config_can_be_given_a_clock() {
     let limiter = Builder::from(config).clock(clock.clone()).build().unwrap();
     let _ = limiter.down();
     clock.advance(Duration::from_secs(2));
-    assert_eq!(limiter.snapshot().hold_remaining, Duration::from_secs(3));
+    assert_eq!(limiter.snapshot().hold_up_remaining, Duration::from_secs(3));
 }
 
 #[test]

@@ -9,5 +9,7 @@ fn main() {
     limiter.acquire();
     limiter.wait();
     limiter.acquire_blocking().unwrap();
+    limiter.up();
+    limiter.cap("unused").unwrap();
     Limiter::builder("unused").ceiling(1);
 }
