@@ -9,11 +9,13 @@ extern crate std;
 
 mod acquire;
 #[cfg(feature = "std")]
+mod apply;
+#[cfg(feature = "std")]
 mod block;
 mod builder;
 mod caps;
 mod clock;
-#[cfg(feature = "serde")]
+#[cfg(feature = "std")]
 mod config;
 mod error;
 mod idle;
@@ -34,13 +36,15 @@ mod throttle;
 mod waiter;
 
 pub use acquire::{Acquire, AcquireOf, AcquireOwned};
+#[cfg(feature = "std")]
+pub use apply::{Applied, ApplyError, Outcome};
 pub use builder::Builder;
 pub use caps::{Cap, CapOf, Hand, OwnedCap, TooManyCaps};
 #[cfg(feature = "std")]
 pub use clock::SystemClock;
 pub use clock::{Clock, ManualClock};
-#[cfg(feature = "serde")]
-pub use config::Config;
+#[cfg(feature = "std")]
+pub use config::{Config, Configs, InvalidConfig};
 pub use error::{AcquireError, ConfigError, TryAcquireError};
 pub use idle::Wait;
 pub use limiter::Limiter;

@@ -179,6 +179,12 @@ impl Queue {
         self.alone_above.load(Relaxed) as usize
     }
 
+    /// Whether any request may run alone.
+    #[cfg(feature = "std")]
+    pub(crate) fn runs_alone(&self) -> bool {
+        self.alone_above() == 0
+    }
+
     /// Tells of another `max`: the head may be for more than that, and run alone now. To be called
     /// without the turn.
     pub(crate) fn set_max(&self, max: usize) {

@@ -9,9 +9,10 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 
 use grmgr::{
-    Acquire, AcquireError, AcquireOwned, Adjust, Adjustment, Builder, Cap, Clock, ConfigError,
-    Limiter, ManualClock, NameTaken, OwnedCap, OwnedPermit, ParseAdjustError, Permit, Registry,
-    Snapshot, SystemClock, Throttle, TooManyCaps, TryAcquireError, Wait,
+    Acquire, AcquireError, AcquireOwned, Adjust, Adjustment, Applied, ApplyError, Builder, Cap,
+    Clock, Config, ConfigError, Configs, InvalidConfig, Limiter, ManualClock, NameTaken, OwnedCap,
+    OwnedPermit, ParseAdjustError, Permit, Registry, Snapshot, SystemClock, Throttle, TooManyCaps,
+    TryAcquireError, Wait,
 };
 
 static LIMITER: Limiter = Limiter::const_new("static", 2);
@@ -42,6 +43,7 @@ fn everything_goes_to_every_thread() {
     is_everywhere::<AcquireOwned>();
     is_everywhere::<Wait<'_>>();
     is_everywhere::<(Cap<'_>, OwnedCap)>();
+    is_everywhere::<(Config, Configs, Applied)>();
     is_everywhere::<Builder>();
     is_everywhere::<Snapshot>();
     is_everywhere::<(Throttle, Adjust, Adjustment)>();
@@ -78,6 +80,8 @@ fn errors_are_errors() {
     error::<TryAcquireError>();
     error::<ConfigError>();
     error::<NameTaken>();
+    error::<InvalidConfig>();
+    error::<ApplyError>();
     error::<ParseAdjustError>();
     error::<TooManyCaps>();
 }

@@ -1,15 +1,19 @@
-//! Bounds, steps and holds are replaced while the limiter is in use (I8).
+//! Bounds, steps and holds are replaced while the limiter is in use (I8); configuration is loaded
+//! and reloaded.
 
 #![cfg(feature = "std")]
 
 mod common;
 
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
 use common::{assert_at_rest, request, waiter};
 use grmgr::Adjustment::{Changed, Held, Unchanged};
-use grmgr::{AcquireError, ConfigError, Limiter, ManualClock, Step, Throttle};
+use grmgr::{
+    AcquireError, Applied, ApplyError, Config, ConfigError, Limiter, ManualClock, Outcome,
+    Registry, Step, Throttle,
+};
 
 const MAX: usize = Limiter::MAX_CEILING;
 
@@ -162,4 +166,131 @@ fn no_reader_sees_bounds_of_two_throttles() {
             assert!([(1, Step::By(1)), (20, Step::Percent(100))].contains(&all), "{all:?}");
         }
     });
+}
+
+fn outcomes(applied: &[Applied]) -> Vec<(&str, &Outcome)> {
+    applied.iter().map(|applied| (&*applied.limiter, &applied.outcome)).collect()
+}
+
+fn reconfigured(setting: grmgr::Adjustment) -> Outcome {
+    Outcome::Reconfigured { setting, fixed: Vec::new() }
+}
+
+#[test]
+fn apply_registers_reconfigures_and_names_what_is_missing() {
+    let registry = Registry::new();
+    let configs = [Config::new("api", 8), Config::new("db", 20).max(40)];
+    let applied = registry.apply(configs).unwrap();
+    assert_eq!(outcomes(&applied), [("api", &Outcome::Registered), ("db", &Outcome::Registered)]);
+    let db = registry.get("db").unwrap();
+    let api = registry.get("api").unwrap();
+    let _ = db.set_ceiling(5);
+
+    let configs = [Config::new("new", 1), Config::new("db", 30).down(Step::Percent(50))];
+    let applied = registry.apply(configs).unwrap();
+    assert_eq!(
+        outcomes(&applied),
+        [
+            ("new", &Outcome::Registered),
+            ("db", &reconfigured(Changed { from: 5, to: 30 })),
+            ("api", &Outcome::Missing),
+        ]
+    );
+    assert_eq!((db.setting(), db.throttle().max), (30, 30), "`max` has its default again");
+    assert_eq!(db.throttle().down, Step::Percent(50));
+    assert_eq!((api.setting(), api.is_closed()), (8, false));
+
+    let applied = registry.apply([Config::new("db", 30).down(Step::Percent(50))]).unwrap();
+    assert_eq!(applied[0].outcome, reconfigured(Unchanged { ceiling: 30 }));
+}
+
+#[test]
+fn options_that_cannot_be_changed_are_named() {
+    let registry = Registry::new();
+    let config = Config::new("db", 20).patience(3).max_waiting(10).run_alone(false);
+    registry.apply([config.clone()]).unwrap();
+    let fixed = |config: Config| {
+        let outcome = registry.apply([config]).unwrap().remove(0).outcome;
+        let Outcome::Reconfigured { fixed, .. } = outcome else { panic!("{outcome:?}") };
+        fixed
+    };
+    assert!(fixed(config).is_empty(), "the same values");
+    assert!(fixed(Config::new("db", 20)).is_empty(), "nothing is said of them");
+    let other = Config::new("db", 20).patience(0).max_waiting(11).run_alone(true);
+    assert_eq!(fixed(other), ["patience", "max_waiting", "run_alone"]);
+}
+
+#[test]
+fn caps_stay_when_configuration_is_reloaded() {
+    let registry = Registry::new();
+    registry.apply([Config::new("db", 20)]).unwrap();
+    let db = registry.get("db").unwrap();
+    let cap = db.cap("pressure").unwrap();
+    cap.set(3);
+    registry.apply([Config::new("db", 10)]).unwrap();
+    assert_eq!((db.ceiling(), db.setting()), (3, 10));
+}
+
+/// Everything is looked at before anything changes.
+#[test]
+fn apply_with_a_mistake_changes_nothing() {
+    let registry = Registry::new();
+    registry.apply([Config::new("db", 20)]).unwrap();
+    let db = registry.get("db").unwrap();
+    let before = (db.throttle(), db.snapshot());
+    let good = || [Config::new("new", 5), Config::new("db", 30)];
+
+    let wrong = Config::new("wrong", 7).min(8);
+    let error = registry.apply(good().into_iter().chain([wrong])).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "nothing has changed: limiter \"wrong\": `ceiling` is 7, below `min`, which is 8: raise it, \
+         or lower `min`"
+    );
+    let twice = Config::new("new", 6);
+    let error = registry.apply(good().into_iter().chain([twice])).unwrap_err();
+    assert_eq!(error, ApplyError::Twice { limiter: "new".into() });
+    assert_eq!(
+        error.to_string(),
+        "nothing has changed: limiter \"new\" has two entries: remove one of them"
+    );
+
+    assert_eq!((db.throttle(), db.snapshot()), before);
+    assert_eq!(registry.names(), ["db"]);
+}
+
+/// Work goes on meanwhile: everybody is served, no permit is lost, and the ceiling is kept.
+#[test]
+fn reload_under_load_loses_nothing() {
+    const WORKERS: usize = 6;
+    let registry = Registry::new();
+    let entries = |db: usize| {
+        [Config::new("db", db).hold(Duration::ZERO), Config::new("api", 3).hold(Duration::ZERO)]
+    };
+    registry.apply(entries(4)).unwrap();
+    let (running, served) = (AtomicBool::new(true), AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        for worker in 0..WORKERS {
+            let limiter = registry.get(if worker % 2 == 0 { "db" } else { "api" }).unwrap();
+            let (running, served) = (&running, &served);
+            scope.spawn(move || {
+                while running.load(SeqCst) {
+                    drop(limiter.acquire().wait().expect("nobody closes it"));
+                    served.fetch_add(1, SeqCst);
+                }
+            });
+        }
+        for round in 0..2_000 {
+            let db = 1 + round % 5;
+            registry.apply(entries(db)).unwrap();
+            let limiter = registry.get("db").unwrap();
+            assert_eq!((limiter.ceiling(), limiter.throttle().max), (db, db));
+            assert!(limiter.in_flight() <= 5);
+        }
+        running.store(false, SeqCst);
+    });
+    assert!(served.load(SeqCst) >= WORKERS, "everybody has been served");
+    for name in ["db", "api"] {
+        assert_at_rest(&registry.get(name).unwrap());
+    }
 }

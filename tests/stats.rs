@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use common::{Task, request, take_all, waiter, waiters};
-use grmgr::{Adjust, Clock, Hand, Limiter, ManualClock, Stats, TryAcquireError};
+use grmgr::{Adjust, Clock, Config, Hand, Limiter, ManualClock, Registry, Stats, TryAcquireError};
 
 fn limiter() -> (ManualClock, Limiter) {
     let clock = ManualClock::new();
@@ -247,10 +247,13 @@ fn reconfiguration_is_logged_with_its_cause() {
     let (_clock, limiter) = limiter();
     limiter.reconfigure(limiter.throttle().min(3)).unwrap();
     limiter.reconfigure(limiter.throttle().max(10)).unwrap();
+    let registry = Registry::new();
+    let limiter = registry.register(limiter).unwrap();
+    registry.apply([Config::new("stats", 4)]).unwrap();
     let changes = limiter.changes();
     let told: Vec<_> =
         changes.iter().map(|change| (&*change.cause, change.from, change.to)).collect();
-    assert_eq!(told, [("reconfigure", 2, 3)]);
+    assert_eq!(told, [("reconfigure", 2, 3), ("reload", 3, 4)]);
 }
 
 /// I18: setting leaves everything as it was then; dropping lifts the cap all the same.
