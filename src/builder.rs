@@ -8,11 +8,15 @@ use alloc::boxed::Box;
 
 use crate::clock::Clock;
 use crate::state::MAX_COUNT;
-use crate::throttle::Throttle;
-use crate::{ConfigError, Limiter};
+use crate::{ConfigError, Limiter, Step, Throttle};
 
 /// How often the head of the line may lose before permits are kept for it.
 pub(crate) const PATIENCE: u32 = 16;
+
+/// How many may wait. So many as `u32::MAX` would not fit in memory: that is any number.
+pub(crate) const fn waiting(max: usize) -> u32 {
+    if max > u32::MAX as usize { u32::MAX } else { max as u32 }
+}
 
 /// Makes a [`Limiter`]; from [`Limiter::builder`].
 ///
@@ -39,6 +43,7 @@ pub struct Builder {
     throttle: Throttle,
     patience: u32,
     max_waiting: Option<usize>,
+    run_alone: bool,
     clock: Option<Box<dyn Clock>>,
     #[cfg(feature = "stats")]
     track_holders: bool,
@@ -53,6 +58,7 @@ impl Builder {
             throttle: Throttle::new(0),
             patience: PATIENCE,
             max_waiting: None,
+            run_alone: true,
             clock: None,
             #[cfg(feature = "stats")]
             track_holders: false,
@@ -66,35 +72,49 @@ impl Builder {
         self
     }
 
-    /// The lowest ceiling. Default: 1. With 0 the ceiling can be turned down to where nothing is
+    /// The lowest setting. Default: 1. With 0 the ceiling can be turned down to where nothing is
     /// granted.
     pub fn min(mut self, min: usize) -> Self {
         self.throttle.min = min;
         self
     }
 
-    /// The highest ceiling, and the most permits that one request may ask for: 1 to
+    /// The highest setting, and the most permits that one request may ask for: 1 to
     /// [`Limiter::MAX_CEILING`]. Default: the ceiling to begin with.
     pub fn max(mut self, max: usize) -> Self {
         self.max = Some(max);
         self
     }
 
-    /// By how much [`Limiter::up`] raises the ceiling, at least 1. Default: 1.
-    pub fn up(mut self, up: usize) -> Self {
-        self.throttle.up = up;
+    /// By how much [`Limiter::up`] raises the setting: a number, or [`Step::Percent`]. Default: 1.
+    pub fn up(mut self, up: impl Into<Step>) -> Self {
+        self.throttle.up = up.into();
         self
     }
 
-    /// By how much [`Limiter::down`] lowers the ceiling, at least 1. Default: 2.
-    pub fn down(mut self, down: usize) -> Self {
-        self.throttle.down = down;
+    /// By how much [`Limiter::down`] lowers the setting: a number, or [`Step::Percent`].
+    /// Default: 2.
+    pub fn down(mut self, down: impl Into<Step>) -> Self {
+        self.throttle.down = down.into();
         self
     }
 
-    /// For how long after a change steps up and down are refused. Default: 30 s. Zero: no hold.
-    pub fn hold(mut self, hold: Duration) -> Self {
-        self.throttle.hold = hold;
+    /// For how long after a change steps up and down are refused: `hold_up` and `hold_down` at
+    /// once. Default: 30 s. Zero: no hold.
+    pub fn hold(self, hold: Duration) -> Self {
+        self.hold_up(hold).hold_down(hold)
+    }
+
+    /// For how long after a change steps up are refused. Default: 30 s. Zero: no hold.
+    pub fn hold_up(mut self, hold: Duration) -> Self {
+        self.throttle.hold_up = hold;
+        self
+    }
+
+    /// For how long after a change steps down are refused. Default: 30 s. With zero a step down is
+    /// never held back, as befits an emergency brake.
+    pub fn hold_down(mut self, hold: Duration) -> Self {
+        self.throttle.hold_down = hold;
         self
     }
 
@@ -110,6 +130,15 @@ impl Builder {
     /// [`QueueFull`](crate::AcquireError::QueueFull). Default: any number.
     pub fn max_waiting(mut self, max_waiting: usize) -> Self {
         self.max_waiting = Some(max_waiting);
+        self
+    }
+
+    /// What becomes of a request for more permits than the ceiling has, but not more than `max`. By
+    /// default it runs alone: it is granted when nothing else is in flight, so that lowering the
+    /// ceiling never makes a request unsatisfiable. With `false` it waits, and those behind it with
+    /// it, until the ceiling has room for it.
+    pub fn run_alone(mut self, run_alone: bool) -> Self {
+        self.run_alone = run_alone;
         self
     }
 
@@ -136,48 +165,44 @@ impl Builder {
     ///
     /// A [`ConfigError`] that names the option and says what to do.
     pub fn build(self) -> Result<Limiter, ConfigError> {
-        let ceiling = self.ceiling.ok_or(ConfigError::NoCeiling)?;
-        let max = self.max.unwrap_or(ceiling);
-        let throttle = Throttle { max, ..self.throttle };
-        let Throttle { min, up, down, hold, .. } = throttle;
-        for (option, value) in
-            [("ceiling", ceiling), ("min", min), ("max", max), ("up", up), ("down", down)]
-        {
-            if value > MAX_COUNT {
-                return Err(ConfigError::OutOfRange { option, value });
-            }
-        }
-        for (option, step) in [("up", up), ("down", down)] {
-            if step == 0 {
-                return Err(ConfigError::ZeroStep { option });
-            }
-        }
-        if self.max.is_some() && min > max {
-            return Err(ConfigError::MinAboveMax { min, max });
-        }
-        if ceiling < min || ceiling > max {
-            return Err(ConfigError::CeilingOutside { ceiling, min, max });
-        }
-        if max == 0 {
-            return Err(ConfigError::OutOfRange { option: "max", value: max });
-        }
-        if cfg!(not(feature = "std")) && self.clock.is_none() && !hold.is_zero() {
+        let (ceiling, throttle) = self.checked()?;
+        if cfg!(not(feature = "std")) && self.clock.is_none() && throttle.has_holds() {
             return Err(ConfigError::NoClock);
         }
-        // So many waiters would not fit in memory: u32::MAX is any number.
-        let max_waiting =
-            self.max_waiting.map_or(u32::MAX, |n| u32::try_from(n).unwrap_or(u32::MAX));
+        let max_waiting = self.max_waiting.map_or(u32::MAX, waiting);
         let limiter = Limiter::from_parts(
             self.name,
             ceiling,
             throttle,
             self.patience,
             max_waiting,
+            self.run_alone,
             self.clock,
         );
         #[cfg(feature = "stats")]
         let limiter = if self.track_holders { limiter.tracked() } else { limiter };
         Ok(limiter)
+    }
+}
+
+impl Builder {
+    /// The ceiling and the throttle, if they make sense.
+    pub(crate) fn checked(&self) -> Result<(usize, Throttle), ConfigError> {
+        let ceiling = self.ceiling.ok_or(ConfigError::NoCeiling)?;
+        let max = self.max.unwrap_or(ceiling);
+        let throttle = self.throttle.max(max);
+        let min = throttle.min;
+        if ceiling > MAX_COUNT {
+            return Err(ConfigError::OutOfRange { option: "ceiling", value: ceiling });
+        }
+        // Without a `max` it is the ceiling that `min` collides with.
+        if self.max.is_some() || ceiling >= min || min > MAX_COUNT {
+            throttle.check()?;
+        }
+        if ceiling < min || ceiling > max {
+            return Err(ConfigError::CeilingOutside { ceiling, min, max });
+        }
+        Ok((ceiling, throttle))
     }
 }
 
@@ -190,6 +215,7 @@ impl fmt::Debug for Builder {
             .field("throttle", &self.throttle)
             .field("patience", &self.patience)
             .field("max_waiting", &self.max_waiting)
+            .field("run_alone", &self.run_alone)
             .finish_non_exhaustive()
     }
 }

@@ -6,12 +6,13 @@ use alloc::sync::Arc;
 
 use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// A monotonic clock with an arbitrary origin, no more than 292 years (2^63 ns) ago: at the end of
-/// that time there are no more holds.
+/// A monotonic clock with an arbitrary origin, no more than 584 years (2^64 ns) ago: after that,
+/// holds no longer apply.
 ///
-/// A limiter asks it when a ceiling is to be changed or a snapshot is taken (and, with feature
-/// `stats`, when a request begins to wait or has waited), never on the way of a request that finds a
-/// permit, unless the limiter tracks its holders. A clock that stands still only makes holds last; one that goes backwards makes them longer.
+/// A limiter asks it before a setting is changed and when a snapshot is taken (and, with feature
+/// `stats`, when a cap moves, or a request begins to wait or has waited), never on the way of a
+/// request that finds a permit, unless the limiter tracks its holders. A clock that stands still only makes holds last; one that goes
+/// backwards makes them longer.
 pub trait Clock: Send + Sync {
     /// The time since the clock's origin.
     fn now(&self) -> Duration;
@@ -76,6 +77,7 @@ impl Clock for ManualClock {
 }
 
 /// A duration in whole nanoseconds, at most `u64::MAX` of them.
-pub(crate) fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+pub(crate) const fn nanos(duration: Duration) -> u64 {
+    let nanos = duration.as_nanos();
+    if nanos > u64::MAX as u128 { u64::MAX } else { nanos as u64 }
 }

@@ -1,78 +1,250 @@
-//! A limiter's settings as they stand in a configuration file.
+//! A limiter's settings in one value: made in code, or read from a configuration file.
 
 use core::fmt;
 use core::time::Duration;
 
-use alloc::string::{String, ToString};
+use alloc::string::String;
+use alloc::vec::Vec;
 
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use crate::{Builder, ConfigError, Limiter, Step, Throttle};
 
-use crate::{Builder, ConfigError, Limiter};
-
-/// What a configuration file may say of a limiter: the options of [`Builder`], but the clock.
-///
-/// Durations are written for people: `"30s"`, `"1m 30s"`, `"250ms"`. A value that cannot be read,
-/// or an option that does not exist, is an error that names it; one that can be read and makes no
-/// sense is a [`ConfigError`] when the limiter is made.
+/// What a program or its configuration file says of a limiter: the options of [`Builder`], but the
+/// clock.
 ///
 /// ```
+/// use std::time::Duration;
+/// use grmgr::{Config, Limiter, Step};
+///
+/// let config = Config::new("db", 20).max(50).down(Step::Percent(50)).hold(Duration::from_secs(10));
+/// let limiter = Limiter::try_from(config)?;
+/// assert_eq!(limiter.throttle().max, 50);
+/// # Ok::<(), grmgr::InvalidConfig>(())
+/// ```
+///
+/// # In a file
+///
+/// With feature `serde`. Durations are written for people: `"30s"`, `"1m 30s"`, `"250ms"`; steps as a
+/// number or a share, `5` or `"50%"`. A value that cannot be read, or an option that does not exist,
+/// is an error that names it; one that can be read and makes no sense is an [`InvalidConfig`] when
+/// the limiter is made. For several limiters in one file there is [`Configs`].
+#[cfg_attr(feature = "serde", doc = "```")]
+#[cfg_attr(not(feature = "serde"), doc = "```ignore")]
 /// use grmgr::{Config, Limiter};
 ///
 /// let config: Config = toml::from_str(r#"
 ///     name = "db"
 ///     ceiling = 20
 ///     max = 50
+///     down = "50%"
 ///     hold = "10s"
 /// "#)?;
 /// let limiter = Limiter::try_from(config)?;
-/// assert_eq!(limiter.throttle().max, 50);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(deny_unknown_fields)
+)]
 #[non_exhaustive]
 pub struct Config {
     /// The limiter's name.
-    #[serde(deserialize_with = "named::name")]
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "file::named::name"))]
     pub name: String,
     /// See [`Builder::ceiling`].
-    #[serde(deserialize_with = "named::ceiling")]
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "file::named::ceiling"))]
     pub ceiling: usize,
     /// See [`Builder::min`].
-    #[serde(default, deserialize_with = "named::min", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(
+        feature = "serde",
+        serde(
+            default,
+            deserialize_with = "file::named::min",
+            skip_serializing_if = "Option::is_none"
+        )
+    )]
     pub min: Option<usize>,
     /// See [`Builder::max`].
-    #[serde(default, deserialize_with = "named::max", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(
+        feature = "serde",
+        serde(
+            default,
+            deserialize_with = "file::named::max",
+            skip_serializing_if = "Option::is_none"
+        )
+    )]
     pub max: Option<usize>,
     /// See [`Builder::up`].
-    #[serde(default, deserialize_with = "named::up", skip_serializing_if = "Option::is_none")]
-    pub up: Option<usize>,
+    #[cfg_attr(
+        feature = "serde",
+        serde(
+            default,
+            deserialize_with = "file::named::up",
+            skip_serializing_if = "Option::is_none"
+        )
+    )]
+    pub up: Option<Step>,
     /// See [`Builder::down`].
-    #[serde(default, deserialize_with = "named::down", skip_serializing_if = "Option::is_none")]
-    pub down: Option<usize>,
+    #[cfg_attr(
+        feature = "serde",
+        serde(
+            default,
+            deserialize_with = "file::named::down",
+            skip_serializing_if = "Option::is_none"
+        )
+    )]
+    pub down: Option<Step>,
     /// See [`Builder::hold`].
-    #[serde(
-        default,
-        deserialize_with = "named::hold",
-        serialize_with = "human",
-        skip_serializing_if = "Option::is_none"
+    #[cfg_attr(
+        feature = "serde",
+        serde(
+            default,
+            deserialize_with = "file::named::hold",
+            serialize_with = "file::human",
+            skip_serializing_if = "Option::is_none"
+        )
     )]
     pub hold: Option<Duration>,
+    /// See [`Builder::hold_up`]. Goes before `hold`.
+    #[cfg_attr(
+        feature = "serde",
+        serde(
+            default,
+            deserialize_with = "file::named::hold_up",
+            serialize_with = "file::human",
+            skip_serializing_if = "Option::is_none"
+        )
+    )]
+    pub hold_up: Option<Duration>,
+    /// See [`Builder::hold_down`]. Goes before `hold`.
+    #[cfg_attr(
+        feature = "serde",
+        serde(
+            default,
+            deserialize_with = "file::named::hold_down",
+            serialize_with = "file::human",
+            skip_serializing_if = "Option::is_none"
+        )
+    )]
+    pub hold_down: Option<Duration>,
     /// See [`Builder::patience`].
-    #[serde(
-        default,
-        deserialize_with = "named::patience",
-        skip_serializing_if = "Option::is_none"
+    #[cfg_attr(
+        feature = "serde",
+        serde(
+            default,
+            deserialize_with = "file::named::patience",
+            skip_serializing_if = "Option::is_none"
+        )
     )]
     pub patience: Option<u32>,
     /// See [`Builder::max_waiting`].
-    #[serde(
-        default,
-        deserialize_with = "named::max_waiting",
-        skip_serializing_if = "Option::is_none"
+    #[cfg_attr(
+        feature = "serde",
+        serde(
+            default,
+            deserialize_with = "file::named::max_waiting",
+            skip_serializing_if = "Option::is_none"
+        )
     )]
     pub max_waiting: Option<usize>,
+    /// See [`Builder::run_alone`].
+    #[cfg_attr(
+        feature = "serde",
+        serde(
+            default,
+            deserialize_with = "file::named::run_alone",
+            skip_serializing_if = "Option::is_none"
+        )
+    )]
+    pub run_alone: Option<bool>,
+}
+
+impl Config {
+    /// A limiter of this name with this ceiling; all else as [`Builder`] has it by default.
+    pub fn new(name: impl Into<String>, ceiling: usize) -> Self {
+        Self {
+            name: name.into(),
+            ceiling,
+            min: None,
+            max: None,
+            up: None,
+            down: None,
+            hold: None,
+            hold_up: None,
+            hold_down: None,
+            patience: None,
+            max_waiting: None,
+            run_alone: None,
+        }
+    }
+
+    /// See [`Builder::min`].
+    #[must_use]
+    pub fn min(self, min: usize) -> Self {
+        Self { min: Some(min), ..self }
+    }
+
+    /// See [`Builder::max`].
+    #[must_use]
+    pub fn max(self, max: usize) -> Self {
+        Self { max: Some(max), ..self }
+    }
+
+    /// See [`Builder::up`].
+    #[must_use]
+    pub fn up(self, up: impl Into<Step>) -> Self {
+        Self { up: Some(up.into()), ..self }
+    }
+
+    /// See [`Builder::down`].
+    #[must_use]
+    pub fn down(self, down: impl Into<Step>) -> Self {
+        Self { down: Some(down.into()), ..self }
+    }
+
+    /// See [`Builder::hold`]. `hold_up` and `hold_down` go before it, in whatever order they are
+    /// given.
+    #[must_use]
+    pub fn hold(self, hold: Duration) -> Self {
+        Self { hold: Some(hold), ..self }
+    }
+
+    /// See [`Builder::hold_up`].
+    #[must_use]
+    pub fn hold_up(self, hold: Duration) -> Self {
+        Self { hold_up: Some(hold), ..self }
+    }
+
+    /// See [`Builder::hold_down`].
+    #[must_use]
+    pub fn hold_down(self, hold: Duration) -> Self {
+        Self { hold_down: Some(hold), ..self }
+    }
+
+    /// See [`Builder::patience`].
+    #[must_use]
+    pub fn patience(self, patience: u32) -> Self {
+        Self { patience: Some(patience), ..self }
+    }
+
+    /// See [`Builder::max_waiting`].
+    #[must_use]
+    pub fn max_waiting(self, max_waiting: usize) -> Self {
+        Self { max_waiting: Some(max_waiting), ..self }
+    }
+
+    /// See [`Builder::run_alone`].
+    #[must_use]
+    pub fn run_alone(self, run_alone: bool) -> Self {
+        Self { run_alone: Some(run_alone), ..self }
+    }
+
+    /// The ceiling and the throttle, if they make sense.
+    pub(crate) fn checked(&self) -> Result<(usize, Throttle), InvalidConfig> {
+        let checked = Builder::from(self.clone()).checked();
+        checked.map_err(|error| InvalidConfig { limiter: self.name.clone(), error })
+    }
 }
 
 /// A builder with these settings, to give it a clock, say.
@@ -90,71 +262,304 @@ impl From<Config> for Builder {
         let builder = set(builder, Builder::up, config.up);
         let builder = set(builder, Builder::down, config.down);
         let builder = set(builder, Builder::hold, config.hold);
+        let builder = set(builder, Builder::hold_up, config.hold_up);
+        let builder = set(builder, Builder::hold_down, config.hold_down);
         let builder = set(builder, Builder::patience, config.patience);
-        set(builder, Builder::max_waiting, config.max_waiting)
+        let builder = set(builder, Builder::max_waiting, config.max_waiting);
+        set(builder, Builder::run_alone, config.run_alone)
     }
 }
 
 impl TryFrom<Config> for Limiter {
-    type Error = ConfigError;
+    type Error = InvalidConfig;
 
-    fn try_from(config: Config) -> Result<Self, ConfigError> {
-        Builder::from(config).build()
+    fn try_from(config: Config) -> Result<Self, InvalidConfig> {
+        let limiter = config.name.clone();
+        Builder::from(config).build().map_err(|error| InvalidConfig { limiter, error })
     }
 }
 
-/// A duration written for people.
-struct Human(Duration);
+/// A [`Config`] makes no sense.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct InvalidConfig {
+    /// The limiter's name.
+    pub limiter: String,
+    /// The mistake; it names the option.
+    pub error: ConfigError,
+}
 
-impl<'de> Deserialize<'de> for Human {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let explain = |error: &dyn fmt::Display| {
-            D::Error::custom(format_args!(
-                "{text:?} is no duration ({error}): write one like \"30s\" or \"1m 30s\""
-            ))
-        };
-        humantime::parse_duration(&text).map(Self).map_err(|error| explain(&error))
+impl fmt::Display for InvalidConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "limiter {:?}: {}", self.limiter, self.error)
     }
 }
 
-fn human<S: Serializer>(hold: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
-    hold.map(|hold| humantime::format_duration(hold).to_string()).serialize(serializer)
+impl core::error::Error for InvalidConfig {}
+
+/// The limiters of a configuration file, for [`Registry::apply`](crate::Registry::apply).
+///
+/// With feature `serde` it reads a list of [`Config`]s as well as a map of them, whose keys are the
+/// names; it is written as a list.
+#[cfg_attr(feature = "serde", doc = "```")]
+#[cfg_attr(not(feature = "serde"), doc = "```ignore")]
+/// use grmgr::{Configs, Registry};
+///
+/// #[derive(serde::Deserialize)]
+/// struct File {
+///     limiters: Configs,
+/// }
+///
+/// let file: File = toml::from_str(r#"
+///     [limiters.db]
+///     ceiling = 20
+///     down = "50%"
+///
+///     [limiters.api]
+///     ceiling = 8
+/// "#)?;
+/// let registry = Registry::new();
+/// registry.apply(file.limiters)?;
+/// assert_eq!(registry.names(), ["api", "db"]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(transparent))]
+pub struct Configs(
+    /// In the order of the file, if it has one.
+    pub Vec<Config>,
+);
+
+impl IntoIterator for Configs {
+    type Item = Config;
+    type IntoIter = alloc::vec::IntoIter<Config>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
 }
 
-/// Reads each field so that an error in it names it, whatever the format.
-mod named {
-    use super::*;
+#[cfg(feature = "serde")]
+pub(crate) use file::seconds;
 
-    fn read<'de, D, T>(field: &str, deserializer: D) -> Result<T, D::Error>
-    where
-        D: Deserializer<'de>,
-        T: Deserialize<'de>,
-    {
-        T::deserialize(deserializer)
-            .map_err(|error| D::Error::custom(format_args!("`{field}`: {error}")))
+/// Reading and writing.
+#[cfg(feature = "serde")]
+mod file {
+    use core::fmt;
+    use core::time::Duration;
+
+    use alloc::string::{String, ToString};
+    use alloc::vec::Vec;
+
+    use serde::de::value::{MapAccessDeserializer, StrDeserializer, StringDeserializer};
+    use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::{Config, Configs};
+    use crate::Step;
+
+    /// A duration that programs read, in seconds.
+    pub(crate) fn seconds<S: Serializer>(time: &Duration, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_f64(time.as_secs_f64())
     }
 
-    macro_rules! fields {
-        ($($field:ident: $read:ty => $ty:ty,)*) => {$(
-            pub(super) fn $field<'de, D: Deserializer<'de>>(from: D) -> Result<$ty, D::Error> {
-                read::<D, $read>(stringify!($field), from).map(Into::into)
+    /// A duration that people read and write.
+    struct Human(Duration);
+
+    impl<'de> Deserialize<'de> for Human {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            let text = String::deserialize(deserializer)?;
+            let explain = |error: &dyn fmt::Display| {
+                D::Error::custom(format_args!(
+                    "{text:?} is no duration ({error}): write one like \"30s\" or \"1m 30s\""
+                ))
+            };
+            humantime::parse_duration(&text).map(Self).map_err(|error| explain(&error))
+        }
+    }
+
+    pub(super) fn human<S: Serializer>(
+        hold: &Option<Duration>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        hold.map(|hold| humantime::format_duration(hold).to_string()).serialize(serializer)
+    }
+
+    /// A number, or a share as text: `5` or `"50%"`.
+    impl Serialize for Step {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            match self {
+                Self::By(n) => n.serialize(serializer),
+                Self::Percent(_) => serializer.collect_str(self),
             }
-        )*};
+        }
     }
 
-    fields! {
-        name: String => String,
-        ceiling: usize => usize,
-        min: usize => Option<usize>,
-        max: usize => Option<usize>,
-        up: usize => Option<usize>,
-        down: usize => Option<usize>,
-        patience: u32 => Option<u32>,
-        max_waiting: usize => Option<usize>,
+    impl<'de> Deserialize<'de> for Step {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            struct StepVisitor;
+
+            impl Visitor<'_> for StepVisitor {
+                type Value = Step;
+
+                fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                    f.write_str("a number of permits, or a share of the setting like \"50%\"")
+                }
+
+                fn visit_u64<E: serde::de::Error>(self, n: u64) -> Result<Step, E> {
+                    // What is too large for this machine is too large for a step: refused later.
+                    Ok(Step::By(usize::try_from(n).unwrap_or(usize::MAX)))
+                }
+
+                fn visit_i64<E: serde::de::Error>(self, n: i64) -> Result<Step, E> {
+                    let wrong = |_| E::invalid_value(serde::de::Unexpected::Signed(n), &self);
+                    u64::try_from(n).map_err(wrong).and_then(|n| self.visit_u64(n))
+                }
+
+                fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Step, E> {
+                    let percent = text.strip_suffix('%').and_then(|n| n.trim_end().parse().ok());
+                    percent
+                        .map(Step::Percent)
+                        .ok_or_else(|| E::invalid_value(serde::de::Unexpected::Str(text), &self))
+                }
+            }
+
+            deserializer.deserialize_any(StepVisitor)
+        }
     }
 
-    pub(super) fn hold<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
-        read::<D, Human>("hold", from).map(|human| Some(human.0))
+    impl<'de> Deserialize<'de> for Configs {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            struct ConfigsVisitor;
+
+            impl<'de> Visitor<'de> for ConfigsVisitor {
+                type Value = Configs;
+
+                fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                    f.write_str("a list of limiters, or a map from their names to their settings")
+                }
+
+                fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Configs, A::Error> {
+                    let mut configs = Vec::new();
+                    while let Some(config) = seq.next_element()? {
+                        configs.push(config);
+                    }
+                    Ok(Configs(configs))
+                }
+
+                fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Configs, A::Error> {
+                    let mut configs = Vec::new();
+                    while let Some(name) = map.next_key::<String>()? {
+                        let config = map.next_value_seed(Body(&name)).map_err(|error| {
+                            A::Error::custom(format_args!("limiter {name:?}: {error}"))
+                        })?;
+                        configs.push(config);
+                    }
+                    Ok(Configs(configs))
+                }
+            }
+
+            deserializer.deserialize_any(ConfigsVisitor)
+        }
+    }
+
+    /// The settings of a limiter whose name is known: read as if that stood before them.
+    struct Body<'a>(&'a str);
+
+    impl<'de> DeserializeSeed<'de> for Body<'_> {
+        type Value = Config;
+
+        fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Config, D::Error> {
+            deserializer.deserialize_map(self)
+        }
+    }
+
+    impl<'de> Visitor<'de> for Body<'_> {
+        type Value = Config;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("the settings of a limiter")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Config, A::Error> {
+            let name = Some(self.0.into());
+            let named = Named { key: true, name, map };
+            Config::deserialize(MapAccessDeserializer::new(named))
+        }
+    }
+
+    struct Named<A> {
+        /// Whether the key of the name is still to come.
+        key: bool,
+        /// Its value, until that has been read.
+        name: Option<String>,
+        map: A,
+    }
+
+    impl<'de, A: MapAccess<'de>> MapAccess<'de> for Named<A> {
+        type Error = A::Error;
+
+        fn next_key_seed<K: DeserializeSeed<'de>>(
+            &mut self,
+            seed: K,
+        ) -> Result<Option<K::Value>, A::Error> {
+            if core::mem::take(&mut self.key) {
+                return seed.deserialize(StrDeserializer::new("name")).map(Some);
+            }
+            self.map.next_key_seed(seed)
+        }
+
+        fn next_value_seed<V: DeserializeSeed<'de>>(
+            &mut self,
+            seed: V,
+        ) -> Result<V::Value, A::Error> {
+            match self.name.take() {
+                Some(name) => seed.deserialize(StringDeserializer::new(name)),
+                None => self.map.next_value_seed(seed),
+            }
+        }
+    }
+
+    /// Reads each field so that an error in it names it, whatever the format.
+    pub(super) mod named {
+        use super::*;
+
+        fn read<'de, D, T>(field: &str, deserializer: D) -> Result<T, D::Error>
+        where
+            D: Deserializer<'de>,
+            T: Deserialize<'de>,
+        {
+            T::deserialize(deserializer)
+                .map_err(|error| D::Error::custom(format_args!("`{field}`: {error}")))
+        }
+
+        macro_rules! fields {
+            ($($field:ident: $read:ty => $ty:ty,)*) => {$(
+                pub(crate) fn $field<'de, D: Deserializer<'de>>(from: D) -> Result<$ty, D::Error> {
+                    read::<D, $read>(stringify!($field), from).map(Into::into)
+                }
+            )*};
+        }
+
+        fields! {
+            name: String => String,
+            ceiling: usize => usize,
+            min: usize => Option<usize>,
+            max: usize => Option<usize>,
+            up: Step => Option<Step>,
+            down: Step => Option<Step>,
+            hold: Human => Option<Duration>,
+            hold_up: Human => Option<Duration>,
+            hold_down: Human => Option<Duration>,
+            patience: u32 => Option<u32>,
+            max_waiting: usize => Option<usize>,
+            run_alone: bool => Option<bool>,
+        }
+
+        impl From<Human> for Option<Duration> {
+            fn from(human: Human) -> Self {
+                Some(human.0)
+            }
+        }
     }
 }

@@ -89,6 +89,13 @@ pub enum ConfigError {
         /// The name of the option.
         option: &'static str,
     },
+    /// A step of no share, or of more than all of the setting.
+    PercentOutOfRange {
+        /// The name of the option.
+        option: &'static str,
+        /// What was given.
+        percent: u8,
+    },
     /// A hold needs a clock, and without feature `std` there is none by default.
     NoClock,
 }
@@ -162,6 +169,9 @@ impl fmt::Display for ConfigError {
             ),
             Self::ZeroStep { option } => {
                 write!(f, "`{option}` is 0 and would never change the ceiling: set it to 1 or more")
+            }
+            Self::PercentOutOfRange { option, percent } => {
+                write!(f, "`{option}` is {percent} %: set it to 1 % to 100 %")
             }
             Self::NoClock => f.write_str(
                 "a hold needs a clock: set one with `clock`, or set `hold` to zero, or enable \

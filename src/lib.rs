@@ -10,16 +10,21 @@ extern crate std;
 mod acquire;
 mod all;
 #[cfg(feature = "std")]
+mod apply;
+#[cfg(feature = "std")]
 mod block;
 mod builder;
+mod caps;
 mod clock;
-#[cfg(feature = "serde")]
+#[cfg(feature = "std")]
 mod config;
 mod error;
 mod handle;
 mod idle;
 mod limiter;
 mod observe;
+#[cfg(all(feature = "std", not(any(loom, shuttle))))]
+mod options;
 mod permit;
 mod queue;
 #[cfg(feature = "std")]
@@ -35,12 +40,15 @@ mod waiter;
 
 pub use acquire::{Acquire, AcquireOf, AcquireOwned};
 pub use all::{AcquireAll, acquire_all};
+#[cfg(feature = "std")]
+pub use apply::{Applied, ApplyError, Outcome};
 pub use builder::Builder;
+pub use caps::{Cap, CapOf, Hand, OwnedCap, TooManyCaps};
 #[cfg(feature = "std")]
 pub use clock::SystemClock;
 pub use clock::{Clock, ManualClock};
-#[cfg(feature = "serde")]
-pub use config::Config;
+#[cfg(feature = "std")]
+pub use config::{Config, Configs, InvalidConfig};
 pub use error::{AcquireError, ConfigError, TryAcquireError};
 pub use handle::{Handle, WeakHandle};
 pub use idle::{Wait, WaitOf, WaitOwned};
@@ -52,4 +60,4 @@ pub use run::{Run, RunOf, RunOwned};
 pub use snapshot::Snapshot;
 #[cfg(feature = "stats")]
 pub use stats::{Change, Histogram, Holder, Stats};
-pub use throttle::{Adjust, Adjustment, Throttle};
+pub use throttle::{Adjust, Adjustment, ParseAdjustError, Step, Throttle};

@@ -1,4 +1,4 @@
-//! The public type. What it does is in `queue.rs`, `waiter.rs` and `throttle.rs`.
+//! The public type. What it does is in `queue.rs`, `waiter.rs`, `caps.rs` and `throttle.rs`.
 
 use core::fmt;
 use core::panic::{RefUnwindSafe, UnwindSafe};
@@ -10,6 +10,7 @@ use alloc::boxed::Box;
 use crate::builder::Builder;
 #[cfg(feature = "std")]
 use crate::builder::PATIENCE;
+use crate::caps::Hands;
 use crate::clock::Clock;
 use crate::idle::WaitOf;
 use crate::observe::Held;
@@ -20,10 +21,9 @@ use crate::state::{CLOSED, MAX_COUNT, PAUSED};
 use crate::stats::{Counters, Holders};
 use crate::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use crate::sync::const_unless_loom;
-use crate::throttle::Hold;
 use crate::{
-    Acquire, AcquireError, AcquireOf, Adjust, Adjustment, Permit, Run, Throttle, TryAcquireError,
-    Wait,
+    Acquire, AcquireError, AcquireOf, Adjust, Adjustment, ConfigError, Permit, Run, Throttle,
+    TryAcquireError, Wait,
 };
 
 /// The cause of changes that are made by hand.
@@ -93,8 +93,7 @@ pub(crate) const MANUAL: &str = "manual";
 #[repr(C, align(64))]
 pub struct Limiter {
     pub(crate) queue: Queue,
-    pub(crate) throttle: Throttle,
-    pub(crate) hold: Hold,
+    pub(crate) hands: Hands,
     /// `None`: the system's, if there is one.
     pub(crate) clock: Option<Box<dyn Clock>>,
     /// `None`: they are not tracked. Every acquire looks here, so it lies among what hardly changes.
@@ -124,7 +123,8 @@ impl Limiter {
         Self::simple(name.into(), ceiling)
     }
 
-    /// [`new`](Self::new) for a `static`.
+    /// [`new`](Self::new) for a `static`, where each option but the clock can follow:
+    /// [`with_min`](Self::with_min) and those after it.
     ///
     /// # Panics
     ///
@@ -144,7 +144,7 @@ impl Limiter {
                 "a limiter's ceiling is 1 to Limiter::MAX_CEILING; for one that may be 0 use \
                  Limiter::builder with `min(0)`"
             );
-            Self::from_parts(name, ceiling, Throttle::new(ceiling), PATIENCE, u32::MAX, None)
+            Self::from_parts(name, ceiling, Throttle::new(ceiling), PATIENCE, u32::MAX, true, None)
         }
     }
 
@@ -155,13 +155,14 @@ impl Limiter {
             throttle: Throttle,
             patience: u32,
             max_waiting: u32,
+            run_alone: bool,
             clock: Option<Box<dyn Clock>>,
         ) -> Self {
+            let alone_above = if run_alone { 0 } else { throttle.max as u32 };
             Self {
-                queue: Queue::new(ceiling, patience, max_waiting),
+                queue: Queue::new(ceiling, patience, max_waiting, alone_above),
                 forgotten: AtomicU32::new(0),
-                throttle,
-                hold: Hold::new(),
+                hands: Hands::new(ceiling, throttle),
                 clock,
                 #[cfg(feature = "stats")]
                 holders: None,
@@ -342,7 +343,7 @@ impl Limiter {
     /// Takes `n` permits without waiting; whether it could. See [`Queue::take`].
     #[inline]
     pub(crate) fn take(&self, n: usize, gives_way: bool) -> bool {
-        (n <= 1 || n <= self.throttle.max) && self.queue.take(n, gives_way, self.on_granted(n))
+        (n <= 1 || n <= self.hands.rule.max()) && self.queue.take(n, gives_way, self.on_granted(n))
     }
 
     #[inline]
@@ -369,7 +370,7 @@ impl Limiter {
     /// The answer to a request that is not for 1 to `max` permits, and so need not wait.
     #[inline]
     pub(crate) fn answer_without_waiting(&self, n: usize) -> Option<Result<(), AcquireError>> {
-        let max = self.throttle.max;
+        let max = self.hands.rule.max();
         if (1..=max).contains(&n) {
             None
         } else if self.is_closed() {
@@ -384,65 +385,78 @@ impl Limiter {
 
 /// Moving the ceiling.
 impl Limiter {
-    /// Raises the ceiling by one step, at most to `max`: `adjust(Adjust::Up, "manual")`.
+    /// Raises the setting by one step, at most to `max`: `adjust(Adjust::Up, "manual")`.
+    #[must_use = "a change may have been refused"]
     pub fn up(&self) -> Adjustment {
         self.adjust(Adjust::Up, MANUAL)
     }
 
-    /// Lowers the ceiling by one step, at least to `min`: `adjust(Adjust::Down, "manual")`.
+    /// Lowers the setting by one step, at least to `min`: `adjust(Adjust::Down, "manual")`.
+    #[must_use = "a change may have been refused"]
     pub fn down(&self) -> Adjustment {
         self.adjust(Adjust::Down, MANUAL)
     }
 
-    /// Sets the ceiling, clamped to `min` and `max`: `adjust(Adjust::To(ceiling), "manual")`.
+    /// Sets the setting, clamped to `min` and `max`: `adjust(Adjust::To(ceiling), "manual")`.
+    #[must_use = "a change may have been refused"]
     pub fn set_ceiling(&self, ceiling: usize) -> Adjustment {
         self.adjust(Adjust::To(ceiling), MANUAL)
     }
 
-    /// Changes the ceiling.
+    /// Changes the setting, which is the ceiling as long as no [cap](Self::cap) is below it.
     ///
-    /// Returns at once. Lowering it below what is in flight cancels nobody: nothing is granted
-    /// until enough permits are back. Raising it wakes as many waiters as there are free permits.
-    /// Steps succeed at most once in each hold; `cause` goes into the log of changes.
-    pub fn adjust(&self, to: Adjust, cause: &'static str) -> Adjustment {
-        let result = self.try_adjust(to);
-        self.on_adjusted(to, cause, result);
+    /// Returns at once, and what it returns speaks of the setting. Lowering the ceiling below what
+    /// is in flight cancels nobody: nothing is granted until enough permits are back. Raising it
+    /// wakes as many waiters as there are free permits. After any change of the setting, steps up
+    /// are refused for one time and steps down for another (see [`Throttle`]). `cause` goes into
+    /// the log of changes.
+    #[must_use = "a change may have been refused"]
+    pub fn adjust(&self, to: Adjust, cause: impl Into<Cow<'static, str>>) -> Adjustment {
+        // I18: asked before anything changes, and before the turn.
+        let now = self.now().unwrap_or_default();
+        let (result, ceiling) = self.in_turn(|turn| turn.adjust(to, now));
+        self.on_adjusted(to, cause.into(), result, ceiling, now);
         result
     }
 
-    fn try_adjust(&self, to: Adjust) -> Adjustment {
-        let next = |ceiling| self.throttle.next(ceiling, to);
-        let ceiling = self.ceiling();
-        if next(ceiling) == ceiling {
-            return Adjustment::Unchanged { ceiling };
+    /// Replaces the rule by which the setting moves: its bounds, steps and holds.
+    ///
+    /// The setting is clamped to the new bounds, of which the result tells, with the cause
+    /// "reconfigure"; that is a change as any. Requests that wait and are now for more than `max`
+    /// stay in line and are granted when nothing else is in flight; new ones are refused.
+    ///
+    /// # Errors
+    ///
+    /// A [`ConfigError`] that names the option; nothing has changed then.
+    ///
+    /// ```
+    /// use grmgr::{Adjustment, Limiter};
+    ///
+    /// let db = Limiter::new("db", 20);
+    /// let result = db.reconfigure(db.throttle().max(10).down(5))?;
+    /// assert_eq!(result, Adjustment::Changed { from: 20, to: 10 });
+    /// # Ok::<(), grmgr::ConfigError>(())
+    /// ```
+    pub fn reconfigure(&self, throttle: Throttle) -> Result<Adjustment, ConfigError> {
+        throttle.check()?;
+        if cfg!(not(feature = "std")) && self.clock.is_none() && throttle.has_holds() {
+            return Err(ConfigError::NoClock);
         }
-        let hold = self.throttle.hold;
-        let is_held = !hold.is_zero();
-        let is_step = !matches!(to, Adjust::To(_));
-        let mut claim = None;
-        if is_held
-            && is_step
-            && let Some(now) = self.now()
-        {
-            match self.hold.claim(now, hold) {
-                Ok(claimed) => claim = Some(claimed),
-                Err(remaining) => return Adjustment::Held { remaining },
-            }
-        }
-        let begin_hold = || {
-            if is_held && !is_step {
-                self.hold.begin(|| self.now().unwrap_or_default(), hold);
-            }
-        };
-        match self.queue.set_ceiling(next, begin_hold) {
-            Ok((from, to)) => Adjustment::Changed { from, to },
-            Err(ceiling) => {
-                if let Some(claim) = claim {
-                    self.hold.give_back(claim);
-                }
-                Adjustment::Unchanged { ceiling }
-            }
-        }
+        Ok(self.replace_throttle(throttle, None, "reconfigure"))
+    }
+
+    /// Replaces the rule, which has been checked, and the setting too if one is given.
+    pub(crate) fn replace_throttle(
+        &self,
+        throttle: Throttle,
+        setting: Option<usize>,
+        cause: &'static str,
+    ) -> Adjustment {
+        let now = self.now().unwrap_or_default();
+        let (result, ceiling) = self.in_turn(|turn| turn.reconfigure(throttle, setting, now));
+        self.queue.set_max(throttle.max);
+        self.on_adjusted(Adjust::To(self.setting()), cause.into(), result, ceiling, now);
+        result
     }
 
     /// Grants nothing until [`resume`](Self::resume). The ceiling stays what it is, and can be
@@ -497,6 +511,11 @@ impl Limiter {
 
 /// For the other modules.
 impl Limiter {
+    /// The time for the log of changes, if there is one.
+    pub(crate) fn now_for_log(&self) -> Duration {
+        if cfg!(feature = "stats") { self.now().unwrap_or_default() } else { Duration::ZERO }
+    }
+
     /// The time by its clock, if it has one.
     pub(crate) fn now(&self) -> Option<Duration> {
         match &self.clock {
@@ -520,7 +539,8 @@ impl fmt::Debug for Limiter {
             .field("name", &self.name)
             .field("state", &self.queue.word())
             .field("waiting", &self.waiting())
-            .field("throttle", &self.throttle)
+            .field("setting", &self.setting())
+            .field("throttle", &self.throttle())
             .finish_non_exhaustive()
     }
 }

@@ -1,19 +1,20 @@
 //! What the limiter tells the world about itself: the one place where the features `stats` and
 //! `tracing` are asked for. With both off, nothing of it is left.
 
-#[cfg(feature = "stats")]
 use core::time::Duration;
 
 use alloc::borrow::Cow;
 #[cfg(feature = "stats")]
 use alloc::boxed::Box;
 
+#[cfg(feature = "stats")]
+use crate::Change;
 use crate::state::Word;
 #[cfg(feature = "stats")]
 use crate::state::{COUNT_BITS, MAX_COUNT};
 #[cfg(feature = "stats")]
 use crate::stats::{Holders, cut};
-use crate::{AcquireError, Adjust, Adjustment, Limiter, TryAcquireError};
+use crate::{AcquireError, Adjust, Adjustment, Hand, Limiter, TryAcquireError};
 
 /// When a request began to wait, if anybody wants to know.
 #[derive(Debug, Default)]
@@ -135,7 +136,7 @@ impl Limiter {
     /// A request has been refused.
     pub(crate) fn on_refused(&self, error: AcquireError) {
         #[cfg(feature = "tracing")]
-        tracing::warn!(limiter = self.name(), %error, "refused");
+        tracing::debug!(limiter = self.name(), %error, "refused");
         #[cfg(feature = "stats")]
         self.counters.refused(error);
         let _ = error;
@@ -148,25 +149,68 @@ impl Limiter {
         let _ = error;
     }
 
-    /// Somebody wanted the ceiling changed.
-    pub(crate) fn on_adjusted(&self, adjust: Adjust, cause: &'static str, result: Adjustment) {
-        #[cfg(feature = "tracing")]
+    /// Somebody wanted the setting changed; `ceiling` is in force afterwards.
+    pub(crate) fn on_adjusted(
+        &self,
+        adjust: Adjust,
+        cause: Cow<'static, str>,
+        result: Adjustment,
+        ceiling: usize,
+        now: Duration,
+    ) {
         match result {
             Adjustment::Changed { from, to } => {
-                tracing::info!(limiter = self.name(), from, to, cause, "ceiling changed");
+                self.on_changed(Hand::Setting, from, to, ceiling, cause, now);
             }
-            Adjustment::Held { remaining } => {
-                tracing::warn!(limiter = self.name(), ?adjust, ?remaining, cause, "ceiling held");
-            }
-            Adjustment::Unchanged { ceiling } => {
-                tracing::info!(limiter = self.name(), ?adjust, ceiling, cause, "ceiling unchanged");
-            }
+            #[cfg(feature = "tracing")]
+            Adjustment::Held { remaining } => tracing::debug!(
+                limiter = self.name(),
+                %adjust,
+                ?remaining,
+                cause = &*cause,
+                "ceiling held"
+            ),
+            #[cfg(feature = "tracing")]
+            Adjustment::Unchanged { ceiling } => tracing::debug!(
+                limiter = self.name(),
+                %adjust,
+                ceiling,
+                cause = &*cause,
+                "ceiling unchanged"
+            ),
+            #[cfg(not(feature = "tracing"))]
+            _ => {}
+        }
+        let _ = adjust;
+    }
+
+    /// A hand on the ceiling has moved; `ceiling` is in force afterwards.
+    pub(crate) fn on_changed(
+        &self,
+        hand: Hand,
+        from: usize,
+        to: usize,
+        ceiling: usize,
+        cause: Cow<'static, str>,
+        at: Duration,
+    ) {
+        #[cfg(feature = "tracing")]
+        {
+            let hand = if hand == Hand::Cap { "cap" } else { "setting" };
+            tracing::info!(
+                limiter = self.name(),
+                hand,
+                from,
+                to,
+                ceiling,
+                cause = &*cause,
+                "ceiling changed"
+            );
         }
         #[cfg(feature = "stats")]
-        if let Adjustment::Changed { from, to } = result {
-            self.counters.changed(from, to, cause, self.now().unwrap_or_default());
-        }
-        let _ = (adjust, cause, result);
+        self.counters.changed(Change { number: 0, hand, from, to, ceiling, cause, at });
+        #[cfg(not(feature = "stats"))]
+        let _ = (hand, from, to, ceiling, cause, at);
     }
 }
 

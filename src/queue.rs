@@ -35,7 +35,7 @@ const OVERTAKES_A_LOSS: u32 = 16;
 pub(crate) struct Queue {
     word: AtomicU64,
     /// Flags at which a newcomer may not take a permit.
-    barrier: u64,
+    pub(crate) barrier: u64,
     /// The head's waker. Only who sits in the seat registers here.
     pub(crate) head: AtomicWaker,
     /// How many wait, and how many of them have been handed a permit. A waiter in the queue is
@@ -44,15 +44,18 @@ pub(crate) struct Queue {
     /// How often newcomers have gone past the present head while it was called (I16).
     overtakes: AtomicU32,
     /// How often the head may lose before permits are kept for it.
-    patience: u32,
+    pub(crate) patience: u32,
     /// How often the present head has found too few permits.
     losses: AtomicU32,
     /// How many may wait. `u32::MAX` stands for any number: so many would not fit in memory.
-    max_waiting: u32,
+    pub(crate) max_waiting: u32,
     /// What a large head asks for beyond one permit.
     head_extra: AtomicU32,
     /// Whether the thread that is calling waiters has done its share; see [`Queue::is_tired`].
     tired: AtomicBool,
+    /// Requests for more than this run alone if they do not fit: 0, or `max` where those that the
+    /// ceiling may yet have room for wait. See [`Queue::alone_above`].
+    pub(crate) alone_above: AtomicU32,
 
     /// Where the large requests stand in `line`.
     pub(crate) sizes: Sizes,
@@ -75,12 +78,18 @@ pub(crate) enum IdleListener {
 
 impl Queue {
     const_unless_loom! {
-        pub(crate) fn new(ceiling: usize, patience: u32, max_waiting: u32) -> Self {
+        pub(crate) fn new(
+            ceiling: usize,
+            patience: u32,
+            max_waiting: u32,
+            alone_above: u32,
+        ) -> Self {
             Self {
                 word: AtomicU64::new(Word::new(ceiling).0),
                 barrier: newcomer_barrier(patience),
                 patience,
                 max_waiting,
+                alone_above: AtomicU32::new(alone_above),
                 counts: AtomicU64::new(0),
                 overtakes: AtomicU32::new(0),
                 losses: AtomicU32::new(0),
@@ -142,7 +151,7 @@ impl Queue {
         // refused a moment ago.
         let mut word = Word(self.word.load(Relaxed));
         // Without any flag, as it mostly is, there is no need to know which ones count.
-        if word.admits_if_plain(n) {
+        if word.admits_if_plain(n, || self.alone_above()) {
             match self.try_take(word, n) {
                 Ok(_) => {
                     granted(word.plus(n));
@@ -239,7 +248,37 @@ impl Queue {
     /// Whether somebody who does not stand in line may take `n`.
     #[inline]
     pub(crate) fn admits_newcomer(&self, word: Word, n: usize) -> bool {
-        word.admits_newcomer(n, self.barrier)
+        word.admits_newcomer(n, self.barrier, || self.alone_above())
+    }
+
+    /// Whether the first in line may take `n`.
+    #[inline]
+    pub(crate) fn admits(&self, word: Word, n: usize) -> bool {
+        word.admits(n, || self.alone_above())
+    }
+
+    /// Above how many permits a request that does not fit runs alone.
+    #[inline]
+    fn alone_above(&self) -> usize {
+        // Relaxed: see `set_max`, the only one to change it.
+        self.alone_above.load(Relaxed) as usize
+    }
+
+    /// Whether any request may run alone.
+    #[cfg(feature = "std")]
+    pub(crate) fn runs_alone(&self) -> bool {
+        self.alone_above() == 0
+    }
+
+    /// Tells of another `max`: the head may be for more than that, and run alone now. To be called
+    /// without the turn.
+    pub(crate) fn set_max(&self, max: usize) {
+        if self.alone_above() != 0 {
+            self.alone_above.store(max as u32, Relaxed);
+            // The word does not show it, so the head is woken whatever that says. It looks after it
+            // has registered its waker, so it has seen this or is woken for it.
+            self.head.wake();
+        }
     }
 
     /// Gives back `n` permits.
@@ -257,7 +296,7 @@ impl Queue {
     fn released(&self, mut word: Word) {
         if word.wants_a_look() {
             // I4: a large head has lost if this is not enough for it; it need not wake up to see that.
-            if word.passes_over(self.head_wants()) && self.count_loss() {
+            if word.passes_over(self.head_wants(), self.alone_above()) && self.count_loss() {
                 // If it fails, the next release does it.
                 word = self.replace(word, word.with(FAIR)).unwrap_or_else(|found| found);
             }
@@ -379,25 +418,12 @@ impl Queue {
         }
     }
 
-    /// Sets the ceiling to what `choose` makes of the present one; returns both, or the present
-    /// one if it stays. `changed` is run before anybody is woken.
-    pub(crate) fn set_ceiling(
-        &self,
-        choose: impl Fn(usize) -> usize,
-        changed: impl FnOnce(),
-    ) -> Result<(usize, usize), usize> {
-        let result = self.update(|word| {
-            let ceiling = choose(word.ceiling());
-            (ceiling != word.ceiling()).then(|| word.with_ceiling(ceiling))
-        });
-        match result {
-            Ok((before, after)) => {
-                changed();
-                self.settle(after);
-                Ok((before.ceiling(), after.ceiling()))
-            }
-            Err(word) => Err(word.ceiling()),
-        }
+    /// Sets the ceiling in force, and returns the word if that has changed it: to be settled. Only
+    /// for whoever has the turn (see `caps.rs`).
+    pub(crate) fn set_ceiling(&self, ceiling: usize) -> Option<Word> {
+        let changed =
+            self.update(|word| (word.ceiling() != ceiling).then(|| word.with_ceiling(ceiling)));
+        changed.ok().map(|(_, word)| word)
     }
 
     /// Sets or clears one of PAUSED and CLOSED.

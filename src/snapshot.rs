@@ -3,15 +3,18 @@
 use core::time::Duration;
 
 use alloc::borrow::Cow;
+#[cfg(feature = "std")]
+use alloc::vec::Vec;
 
 use crate::state::{CLOSED, PAUSED};
 #[cfg(feature = "stats")]
 use crate::stats::{Change, Holder, Holders, Stats};
 use crate::{Limiter, Throttle};
 
-/// A limiter at one moment. `in_flight`, `ceiling`, `paused` and `closed` belong together; the
-/// rest may be a little older or newer.
+/// A limiter at one moment. `in_flight`, `ceiling`, `paused` and `closed` belong together, and so
+/// do `ceiling`, `setting`, `caps` and the bounds; the rest may be a little older or newer. Serialised (feature `serde`), times are in seconds.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Snapshot {
     /// The limiter's name.
@@ -19,11 +22,16 @@ pub struct Snapshot {
     /// Permits in flight: in guards, forgotten, or handed to a request that has not seen it yet.
     /// May be above the ceiling after that was lowered.
     pub in_flight: usize,
-    /// The ceiling.
+    /// The ceiling in force: the lowest of the setting and all caps.
     pub ceiling: usize,
-    /// The lowest ceiling.
+    /// What steps and absolute changes move, between `min` and `max`.
+    pub setting: usize,
+    /// The caps that are set, each with its cause: see [`Limiter::caps`].
+    #[cfg(feature = "std")]
+    pub caps: Vec<(Cow<'static, str>, usize)>,
+    /// The lowest setting.
     pub min: usize,
-    /// The highest ceiling.
+    /// The highest setting.
     pub max: usize,
     /// Requests that wait.
     pub waiting: usize,
@@ -31,8 +39,12 @@ pub struct Snapshot {
     pub closed: bool,
     /// Whether it is paused.
     pub paused: bool,
-    /// For how long further steps up and down are refused.
-    pub hold_remaining: Duration,
+    /// For how long steps up are refused.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::config::seconds"))]
+    pub hold_up_remaining: Duration,
+    /// For how long steps down are refused.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::config::seconds"))]
+    pub hold_down_remaining: Duration,
     /// What it has counted.
     #[cfg(feature = "stats")]
     pub stats: Stats,
@@ -42,6 +54,16 @@ pub struct Snapshot {
     pub oldest_held: Option<Duration>,
 }
 
+#[cfg(feature = "std")]
+impl Snapshot {
+    /// The hand that keeps the ceiling where it is: the cause of the lowest cap, or `None` if that
+    /// is the setting, because no cap is below it.
+    pub fn bound_by(&self) -> Option<&str> {
+        let lowest = self.caps.iter().min_by_key(|(_, at)| *at)?;
+        (lowest.1 < self.setting).then_some(&lowest.0)
+    }
+}
+
 /// Reading it.
 impl Limiter {
     /// Its name. Any text will do.
@@ -49,9 +71,16 @@ impl Limiter {
         &self.name
     }
 
-    /// The ceiling now.
+    /// The ceiling in force: the lowest of the [setting](Self::setting) and all
+    /// [caps](Self::cap). A pause does not change it.
     pub fn ceiling(&self) -> usize {
         self.queue.word().ceiling()
+    }
+
+    /// What [`up`](Self::up), [`down`](Self::down), [`set_ceiling`](Self::set_ceiling) and
+    /// [`adjust`](Self::adjust) move, between `min` and `max`: the ceiling, but for caps.
+    pub fn setting(&self) -> usize {
+        self.hands.setting()
     }
 
     /// Permits in flight: in guards, forgotten, or handed to a waiter that has not run yet. May
@@ -72,35 +101,50 @@ impl Limiter {
         self.queue.waiting()
     }
 
-    /// The rule by which its ceiling moves.
+    /// The rule by which its setting moves.
     pub fn throttle(&self) -> Throttle {
-        self.throttle
+        let _turn = self.hands.turn();
+        self.hands.rule.read()
     }
 
     /// All of it at once.
     pub fn snapshot(&self) -> Snapshot {
+        // The clock first: nothing calls out in a turn.
+        let now = self.now().unwrap_or_default();
+        let turn = self.hands.turn();
         let word = self.queue.word();
-        let now = self.now();
+        let setting = self.hands.setting();
+        let Throttle { min, max, .. } = self.hands.rule.read();
+        let (hold_up_remaining, hold_down_remaining) = self.hands.rule.held(now);
+        #[cfg(feature = "std")]
+        let caps = turn.caps();
+        drop(turn);
         Snapshot {
             name: self.name.clone(),
             in_flight: word.in_flight(),
             ceiling: word.ceiling(),
-            min: self.throttle.min,
-            max: self.throttle.max,
+            setting,
+            #[cfg(feature = "std")]
+            caps,
+            min,
+            max,
             waiting: self.waiting(),
             closed: word.has(CLOSED),
             paused: word.has(PAUSED),
-            hold_remaining: now.map_or(Duration::ZERO, |now| self.hold.remaining(now)),
+            hold_up_remaining,
+            hold_down_remaining,
             #[cfg(feature = "stats")]
             stats: self.counters.read(self.queue.handed(), self.holders.as_deref()),
             #[cfg(feature = "stats")]
-            oldest_held: now
-                .zip(self.holders.as_deref().and_then(Holders::oldest))
-                .map(|(now, since)| now.saturating_sub(since)),
+            oldest_held: self
+                .holders
+                .as_deref()
+                .and_then(Holders::oldest)
+                .map(|since| now.saturating_sub(since)),
         }
     }
 
-    /// The last 64 changes of the ceiling, the oldest first.
+    /// The last 64 changes of the setting and of caps, the oldest first.
     #[cfg(feature = "stats")]
     pub fn changes(&self) -> alloc::vec::Vec<Change> {
         self.counters.changes()

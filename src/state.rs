@@ -124,31 +124,38 @@ impl Word {
 
     /// Whether no flag is set and anybody may take `n`.
     #[inline]
-    pub(crate) fn admits_if_plain(self, n: usize) -> bool {
-        self.is_plain() && self.fits(n)
+    pub(crate) fn admits_if_plain(self, n: usize, alone_above: impl FnOnce() -> usize) -> bool {
+        self.is_plain() && self.fits(n, alone_above)
     }
 
-    /// I1: whether a request for `n` fits under the ceiling, or may run alone.
+    /// I1: whether a request for `n` fits under the ceiling, or may run alone, as those for more than
+    /// `alone_above` may; that is asked for only where it matters.
     #[inline]
-    fn fits(self, n: usize) -> bool {
+    fn fits(self, n: usize, alone_above: impl FnOnce() -> usize) -> bool {
         if n == 1 {
             self.in_flight() < self.ceiling()
         } else {
-            self.in_flight() + n <= self.ceiling() || (self.in_flight() == 0 && self.ceiling() > 0)
+            self.in_flight() + n <= self.ceiling()
+                || (self.in_flight() == 0 && self.ceiling() > 0 && n > alone_above())
         }
     }
 
     /// Whether the first in line may take `n`.
     #[inline]
-    pub(crate) fn admits(self, n: usize) -> bool {
-        !self.has(PAUSED | CLOSED) && self.fits(n)
+    pub(crate) fn admits(self, n: usize, alone_above: impl FnOnce() -> usize) -> bool {
+        !self.has(PAUSED | CLOSED) && self.fits(n, alone_above)
     }
 
     /// Whether somebody who does not stand in line may take `n`; `barrier` is
     /// [`newcomer_barrier`].
     #[inline]
-    pub(crate) fn admits_newcomer(self, n: usize, barrier: u64) -> bool {
-        !self.has(barrier) && self.fits(n)
+    pub(crate) fn admits_newcomer(
+        self,
+        n: usize,
+        barrier: u64,
+        alone_above: impl FnOnce() -> usize,
+    ) -> bool {
+        !self.has(barrier) && self.fits(n, alone_above)
     }
 
     /// Whether a release that led here must look for something to do.
@@ -174,8 +181,11 @@ impl Word {
     /// Whether the head, which asks for `wants`, sleeps on though permits are free, and newcomers may
     /// take them.
     #[inline]
-    pub(crate) fn passes_over(self, wants: usize) -> bool {
-        self.has(HEAD) && !self.has(CALLED | FAIR) && self.free() > 0 && !self.admits(wants)
+    pub(crate) fn passes_over(self, wants: usize, alone_above: usize) -> bool {
+        self.has(HEAD)
+            && !self.has(CALLED | FAIR)
+            && self.free() > 0
+            && !self.admits(wants, || alone_above)
     }
 
     /// The word after the head, or the waiter called to the open seat, has left the line.
@@ -203,7 +213,9 @@ impl Word {
         }
         let free = self.free();
         // I17: a large head sleeps on until there is enough for it.
-        if self.has(HEAD) && !self.has(CALLED) && (self.has(CLOSED) || self.admits(line.head_wants))
+        if self.has(HEAD)
+            && !self.has(CALLED)
+            && (self.has(CLOSED) || self.admits(line.head_wants, || line.alone_above))
         {
             return Duty::WakeHead;
         }
@@ -237,6 +249,8 @@ pub(crate) struct Line {
     pub(crate) units_in_front: usize,
     /// The permits that the head asks for.
     pub(crate) head_wants: usize,
+    /// Requests for more than this may run alone.
+    pub(crate) alone_above: usize,
 }
 
 /// What is counted beside the word: waiters that have not finished, whether asleep, called or

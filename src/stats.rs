@@ -8,6 +8,7 @@ use core::time::Duration;
 use std::collections::VecDeque;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
+use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
@@ -18,13 +19,14 @@ pub use self::holders::Holder;
 pub(crate) use self::holders::{Holders, cut};
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use crate::sync::const_unless_loom;
-use crate::{AcquireError, TryAcquireError};
+use crate::{AcquireError, Hand, TryAcquireError};
 
 /// How many ceiling changes are kept.
 const CHANGES: usize = 64;
 
 /// What a limiter has counted since it was made (feature `stats`).
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Stats {
     /// Permits granted. Those given back are `acquired` less the snapshot's `in_flight`; to be
@@ -42,9 +44,9 @@ pub struct Stats {
     pub refused_queue_full: u64,
     /// Requests by `try_acquire` that found too few permits.
     pub refused_no_permits: u64,
-    /// Times the ceiling was raised.
+    /// Times the setting or a cap was raised, or a cap was lifted.
     pub raised: u64,
-    /// Times the ceiling was lowered.
+    /// Times the setting or a cap was lowered.
     pub lowered: u64,
     /// The most permits that were seen in flight just after one was granted.
     pub peak_in_flight: usize,
@@ -57,19 +59,26 @@ pub struct Stats {
     pub held: Histogram,
 }
 
-/// One change of a ceiling, from the log of the last 64.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// One change of the setting or of a cap, from the log of the last 64.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Change {
     /// Its number, from 1. A gap to the last one seen tells how many have been missed.
     pub number: u64,
-    /// The ceiling before.
+    /// What has moved.
+    pub hand: Hand,
+    /// Where it was. A cap that was not set: [`MAX_CEILING`](crate::Limiter::MAX_CEILING).
     pub from: usize,
-    /// The ceiling after.
+    /// Where it is now. A cap that was lifted: [`MAX_CEILING`](crate::Limiter::MAX_CEILING).
     pub to: usize,
-    /// Who wanted it: the `cause` given to [`Limiter::adjust`](crate::Limiter::adjust).
-    pub cause: &'static str,
+    /// The ceiling that was in force afterwards.
+    pub ceiling: usize,
+    /// Why: the `cause` given to [`Limiter::adjust`](crate::Limiter::adjust) or
+    /// [`Limiter::cap`](crate::Limiter::cap).
+    pub cause: Cow<'static, str>,
     /// When, by the limiter's clock.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::config::seconds"))]
     pub at: Duration,
 }
 
@@ -153,19 +162,20 @@ impl Counters {
         .fetch_add(1, Relaxed);
     }
 
-    pub(crate) fn changed(&self, from: usize, to: usize, cause: &'static str, at: Duration) {
+    /// Logs a change, and gives it its number.
+    pub(crate) fn changed(&self, change: Change) {
         self.with_log(|log| {
-            *(if to > from { &mut log.raised } else { &mut log.lowered }) += 1;
+            *(if change.to > change.from { &mut log.raised } else { &mut log.lowered }) += 1;
             let number = log.raised + log.lowered;
             if log.changes.len() == CHANGES {
                 log.changes.pop_front();
             }
-            log.changes.push_back(Change { number, from, to, cause, at });
+            log.changes.push_back(Change { number, ..change });
         });
     }
 
     pub(crate) fn changes(&self) -> Vec<Change> {
-        self.with_log(|log| log.changes.iter().copied().collect())
+        self.with_log(|log| log.changes.iter().cloned().collect())
     }
 
     /// `handed` are granted and not counted yet: they are when their waiters see them.

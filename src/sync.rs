@@ -13,11 +13,14 @@ pub(crate) use portable_atomic as atomic;
 pub(crate) use atomic_waker::AtomicWaker;
 
 #[cfg(all(not(loom), not(shuttle), feature = "std"))]
-pub(crate) use std::{sync::Mutex, thread, thread_local};
+pub(crate) use std::{
+    sync::{Mutex, MutexGuard},
+    thread, thread_local,
+};
 
 #[cfg(loom)]
 pub(crate) use loom::{
-    sync::{Mutex, atomic},
+    sync::{Mutex, MutexGuard, atomic},
     thread, thread_local,
 };
 
@@ -25,7 +28,7 @@ pub(crate) use loom::{
 // which is a real one. So the models that run under shuttle must not block.
 #[cfg(shuttle)]
 pub(crate) use shuttle::{
-    sync::{Mutex, atomic},
+    sync::{Mutex, MutexGuard, atomic},
     thread, thread_local,
 };
 

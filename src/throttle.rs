@@ -1,143 +1,429 @@
-//! How far and how often a ceiling may move: bounds, steps, and the hold between two changes.
+//! How far and how often the setting of a ceiling may move: bounds, steps, and the holds after a
+//! change.
 
+use core::fmt;
+use core::str::FromStr;
 use core::time::Duration;
 
+use alloc::string::String;
+
+use crate::ConfigError;
 use crate::clock::nanos;
+use crate::state::MAX_COUNT;
 use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use crate::sync::const_unless_loom;
 
-/// The rule by which a limiter's ceiling moves.
+/// By how much a step moves the setting.
+///
+/// ```
+/// use grmgr::{Limiter, Step};
+///
+/// let limiter = Limiter::builder("db").ceiling(20).up(1).down(Step::Percent(50)).build()?;
+/// let _ = limiter.down();
+/// assert_eq!(limiter.setting(), 10);
+/// # Ok::<(), grmgr::ConfigError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Throttle {
-    /// The lowest ceiling.
-    pub min: usize,
-    /// The highest ceiling.
-    pub max: usize,
-    /// By how much [`Limiter::up`](crate::Limiter::up) raises it.
-    pub up: usize,
-    /// By how much [`Limiter::down`](crate::Limiter::down) lowers it.
-    pub down: usize,
-    /// For how long after a change further steps are refused.
-    pub hold: Duration,
+pub enum Step {
+    /// By this many permits: 1 to [`Limiter::MAX_CEILING`](crate::Limiter::MAX_CEILING).
+    By(usize),
+    /// By this share of the present setting, 1 % to 100 %: rounded down to whole permits, and at
+    /// least one.
+    Percent(u8),
 }
 
-/// A change to be made to a ceiling.
+/// The rule by which a limiter's setting moves; see [`Limiter::reconfigure`].
+///
+/// It is made with [`new`](Self::new), or taken from a limiter, and changed with the methods named
+/// as its fields. What makes no sense is refused when it is put to use.
+///
+/// ```
+/// use std::time::Duration;
+/// use grmgr::{Limiter, Step, Throttle};
+///
+/// let throttle = Throttle::new(20).min(5).down(Step::Percent(50)).hold_down(Duration::ZERO);
+/// let limiter = Limiter::new("db", 10);
+/// limiter.reconfigure(throttle)?;
+/// assert_eq!(limiter.throttle().max, 20);
+/// # Ok::<(), grmgr::ConfigError>(())
+/// ```
+///
+/// [`Limiter::reconfigure`]: crate::Limiter::reconfigure
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct Throttle {
+    /// The lowest setting.
+    pub min: usize,
+    /// The highest setting, and the most permits that one request may ask for.
+    pub max: usize,
+    /// By how much [`Limiter::up`](crate::Limiter::up) raises the setting.
+    pub up: Step,
+    /// By how much [`Limiter::down`](crate::Limiter::down) lowers the setting.
+    pub down: Step,
+    /// For how long after a change a step up is refused.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::config::seconds"))]
+    pub hold_up: Duration,
+    /// For how long after a change a step down is refused.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::config::seconds"))]
+    pub hold_down: Duration,
+}
+
+/// A change to be made to a setting: `up`, `down` or a number, also when it is read from text.
+///
+/// ```
+/// use grmgr::Adjust;
+///
+/// assert_eq!("up".parse(), Ok(Adjust::Up));
+/// assert_eq!("12".parse(), Ok(Adjust::To(12)));
+/// assert_eq!(Adjust::To(12).to_string(), "12");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Adjust {
-    /// One step up, unless the last change is held.
+    /// One step up, unless the last change holds it back.
     Up,
-    /// One step down, unless the last change is held.
+    /// One step down, unless the last change holds it back.
     Down,
-    /// To this value, clamped to the bounds. Not subject to the hold, but starts a new one.
+    /// To this value, clamped to the bounds. No hold applies to it, but it is a change as others.
     To(usize),
 }
 
-/// What became of a change.
+/// What became of a change: of the setting, or of a [cap](crate::Cap), whichever was to be moved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
-#[must_use = "a change may have been refused"]
 pub enum Adjustment {
-    /// The ceiling has moved.
+    /// It has moved.
     Changed {
-        /// The ceiling before.
+        /// The value before.
         from: usize,
-        /// The ceiling now.
+        /// The value now.
         to: usize,
     },
-    /// Refused: the last change is held for a while yet. The hold is not restarted.
+    /// Refused: the last change holds such a step back for a while yet. The hold is not restarted.
     Held {
-        /// How long it will be held.
+        /// How long it will be held back.
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::config::seconds"))]
         remaining: Duration,
     },
-    /// The ceiling is there already, or at its bound.
+    /// It is there already, or at its bound.
     Unchanged {
-        /// The ceiling.
+        /// The value.
         ceiling: usize,
     },
 }
 
-impl Throttle {
-    pub(crate) const fn new(ceiling: usize) -> Self {
-        Self { min: 1, max: ceiling, up: 1, down: 2, hold: Duration::from_secs(30) }
+/// A text that is no [`Adjust`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParseAdjustError {
+    text: String,
+}
+
+impl From<usize> for Step {
+    fn from(n: usize) -> Self {
+        Self::By(n)
+    }
+}
+
+impl Step {
+    const PERCENT: u32 = 1 << 31;
+
+    /// How many permits that is at a setting.
+    pub fn of(self, setting: usize) -> usize {
+        match self {
+            Self::By(n) => n,
+            Self::Percent(percent) => (setting as u64 * u64::from(percent) / 100).max(1) as usize,
+        }
     }
 
-    /// I8: the ceiling that follows on `ceiling`, within the bounds.
-    pub(crate) fn next(&self, ceiling: usize, adjust: Adjust) -> usize {
+    const fn check(self, option: &'static str) -> Result<(), ConfigError> {
+        match self {
+            Self::By(0) => Err(ConfigError::ZeroStep { option }),
+            Self::By(value) if value > MAX_COUNT => Err(ConfigError::OutOfRange { option, value }),
+            Self::Percent(percent) if percent == 0 || percent > 100 => {
+                Err(ConfigError::PercentOutOfRange { option, percent })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    const fn pack(self) -> u32 {
+        match self {
+            Self::By(n) => n as u32,
+            Self::Percent(percent) => Self::PERCENT | percent as u32,
+        }
+    }
+
+    const fn unpack(packed: u32) -> Self {
+        if packed & Self::PERCENT == 0 {
+            Self::By(packed as usize)
+        } else {
+            Self::Percent(packed as u8)
+        }
+    }
+}
+
+impl Throttle {
+    /// Settings from 1 to `ceiling`, 1 up, 2 down, holds of 30 s: the rule of
+    /// [`Limiter::new`](crate::Limiter::new).
+    pub const fn new(ceiling: usize) -> Self {
+        let hold = Duration::from_secs(30);
+        let (up, down) = (Step::By(1), Step::By(2));
+        Self { min: 1, max: ceiling, up, down, hold_up: hold, hold_down: hold }
+    }
+
+    /// The same with another lowest setting. With 0 it can be turned down to where nothing is
+    /// granted.
+    #[must_use]
+    pub const fn min(self, min: usize) -> Self {
+        Self { min, ..self }
+    }
+
+    /// The same with another highest setting: 1 to
+    /// [`Limiter::MAX_CEILING`](crate::Limiter::MAX_CEILING).
+    #[must_use]
+    pub const fn max(self, max: usize) -> Self {
+        Self { max, ..self }
+    }
+
+    /// The same with another step up.
+    #[must_use]
+    pub fn up(self, up: impl Into<Step>) -> Self {
+        Self { up: up.into(), ..self }
+    }
+
+    /// The same with another step down.
+    #[must_use]
+    pub fn down(self, down: impl Into<Step>) -> Self {
+        Self { down: down.into(), ..self }
+    }
+
+    /// The same with both holds set to this. Zero: no hold.
+    #[must_use]
+    pub const fn hold(self, hold: Duration) -> Self {
+        Self { hold_up: hold, hold_down: hold, ..self }
+    }
+
+    /// The same with another hold for steps up.
+    #[must_use]
+    pub const fn hold_up(self, hold_up: Duration) -> Self {
+        Self { hold_up, ..self }
+    }
+
+    /// The same with another hold for steps down. With zero a step down is never held back.
+    #[must_use]
+    pub const fn hold_down(self, hold_down: Duration) -> Self {
+        Self { hold_down, ..self }
+    }
+
+    pub(crate) const fn check(&self) -> Result<(), ConfigError> {
+        let Self { min, max, up, down, .. } = *self;
+        if min > MAX_COUNT {
+            return Err(ConfigError::OutOfRange { option: "min", value: min });
+        }
+        if max > MAX_COUNT || max == 0 {
+            return Err(ConfigError::OutOfRange { option: "max", value: max });
+        }
+        if let Err(error) = up.check("up") {
+            return Err(error);
+        }
+        if let Err(error) = down.check("down") {
+            return Err(error);
+        }
+        if min > max {
+            return Err(ConfigError::MinAboveMax { min, max });
+        }
+        Ok(())
+    }
+
+    pub(crate) const fn has_holds(&self) -> bool {
+        !(self.hold_up.is_zero() && self.hold_down.is_zero())
+    }
+
+    /// The setting that `adjust` makes of `setting`, if no hold is in the way.
+    ///
+    /// ```
+    /// use grmgr::{Adjust, Step, Throttle};
+    ///
+    /// let throttle = Throttle::new(20).down(Step::Percent(50));
+    /// assert_eq!(throttle.next(15, Adjust::Down), 8);
+    /// assert_eq!(throttle.next(20, Adjust::Up), 20);
+    /// ```
+    pub fn next(&self, setting: usize, adjust: Adjust) -> usize {
+        // I8.
         let wanted = match adjust {
-            Adjust::Up => ceiling.saturating_add(self.up),
-            Adjust::Down => ceiling.saturating_sub(self.down),
+            Adjust::Up => setting.saturating_add(self.up.of(setting)),
+            Adjust::Down => setting.saturating_sub(self.down.of(setting)),
             Adjust::To(wanted) => wanted,
         };
-        wanted.clamp(self.min, self.max)
+        // Not `clamp`, which panics at bounds that have not been checked.
+        wanted.min(self.max).max(self.min)
     }
 }
 
-/// I7: when the last change's hold ends. Whoever wants to make a step claims the next window
-/// first, by a compare-and-swap, so that of many callers one succeeds.
+/// The throttle that is in force, which may be replaced while it is read, and when the last change
+/// was (I7).
 ///
-/// The end is kept in nanoseconds of the limiter's clock, of which 63 bits are 292 years. The
-/// lowest bit tells a step's claim from a hold that began with [`Adjust::To`]: if the two were of
-/// the same instant, giving the claim back would end the hold. 0: no hold yet.
+/// All is Relaxed. It is written only by whoever has the [turn](crate::caps), which orders what is
+/// decided by it; others read it to tell, or to refuse, and the two bounds, which must belong
+/// together, are in one word.
 #[derive(Debug)]
-pub(crate) struct Hold {
-    until: AtomicU64,
+pub(crate) struct Rule {
+    /// `max`, `min`.
+    bounds: AtomicU64,
+    /// `up`, `down`.
+    steps: AtomicU64,
+    /// In nanoseconds; `u64::MAX` for good.
+    hold_up: AtomicU64,
+    hold_down: AtomicU64,
+    /// The time of the last change in nanoseconds of the limiter's clock, and one more. 0: never.
+    changed: AtomicU64,
 }
 
-/// A window that a step has claimed, to be given back if nothing changed after all.
-#[derive(Debug)]
-pub(crate) struct Claim {
-    before: u64,
-    mine: u64,
-}
-
-/// Marks the claim of a step.
-const STEP: u64 = 1;
-
-impl Hold {
+impl Rule {
     const_unless_loom! {
-        pub(crate) fn new() -> Self {
-            Self { until: AtomicU64::new(0) }
+        pub(crate) fn new(throttle: Throttle) -> Self {
+            Self {
+                bounds: AtomicU64::new(pair(throttle.max as u32, throttle.min as u32)),
+                steps: AtomicU64::new(pair(throttle.up.pack(), throttle.down.pack())),
+                hold_up: AtomicU64::new(nanos(throttle.hold_up)),
+                hold_down: AtomicU64::new(nanos(throttle.hold_down)),
+                changed: AtomicU64::new(0),
+            }
         }
     }
 
-    /// Claims the window that begins `now` and lasts for `hold`, or tells how long the present
-    /// one lasts.
-    pub(crate) fn claim(&self, now: Duration, hold: Duration) -> Result<Claim, Duration> {
-        let mine = end(now, hold) | STEP;
-        // Relaxed throughout: the hold guards the rate of changes and no memory; the ceiling
-        // itself is in the word.
-        let claimed = self
-            .until
-            .fetch_update(Relaxed, Relaxed, |until| left(until, now).is_zero().then_some(mine));
-        match claimed {
-            Ok(before) => Ok(Claim { before, mine }),
-            Err(until) => Err(left(until, now)),
+    #[inline]
+    pub(crate) fn max(&self) -> usize {
+        halves(self.bounds.load(Relaxed)).0 as usize
+    }
+
+    pub(crate) fn read(&self) -> Throttle {
+        unpack([&self.bounds, &self.steps, &self.hold_up, &self.hold_down].map(|a| a.load(Relaxed)))
+    }
+
+    /// The throttle of a limiter that nobody uses yet.
+    #[cfg(all(feature = "std", not(any(loom, shuttle))))]
+    pub(crate) const fn into_throttle(self) -> Throttle {
+        unpack([
+            self.bounds.into_inner(),
+            self.steps.into_inner(),
+            self.hold_up.into_inner(),
+            self.hold_down.into_inner(),
+        ])
+    }
+
+    /// By whoever has the turn.
+    pub(crate) fn replace(&self, throttle: Throttle) {
+        self.bounds.store(pair(throttle.max as u32, throttle.min as u32), Relaxed);
+        self.steps.store(pair(throttle.up.pack(), throttle.down.pack()), Relaxed);
+        self.hold_up.store(nanos(throttle.hold_up), Relaxed);
+        self.hold_down.store(nanos(throttle.hold_down), Relaxed);
+    }
+
+    /// How long the last change holds back steps up, and steps down.
+    pub(crate) fn held(&self, now: Duration) -> (Duration, Duration) {
+        let changed = self.changed.load(Relaxed);
+        let remaining = |hold: &AtomicU64| {
+            let hold = hold.load(Relaxed);
+            // Without a hold there is none to lengthen by a clock that goes backwards.
+            if changed == 0 || hold == 0 {
+                return Duration::ZERO;
+            }
+            let end = (changed - 1).saturating_add(hold);
+            Duration::from_nanos(end.saturating_sub(nanos(now)))
+        };
+        (remaining(&self.hold_up), remaining(&self.hold_down))
+    }
+
+    /// By whoever has the turn, and has changed the setting. The clock was asked before the turn
+    /// came: a change that was made meanwhile may be of a later time, and must be held as long.
+    pub(crate) fn changed(&self, now: Duration) {
+        self.changed.fetch_max(nanos(now).saturating_add(1), Relaxed);
+    }
+}
+
+const fn pair(high: u32, low: u32) -> u64 {
+    (high as u64) << 32 | low as u64
+}
+
+const fn halves(pair: u64) -> (u32, u32) {
+    ((pair >> 32) as u32, pair as u32)
+}
+
+const fn unpack([bounds, steps, hold_up, hold_down]: [u64; 4]) -> Throttle {
+    let ((max, min), (up, down)) = (halves(bounds), halves(steps));
+    Throttle {
+        min: min as usize,
+        max: max as usize,
+        up: Step::unpack(up),
+        down: Step::unpack(down),
+        hold_up: hold(hold_up),
+        hold_down: hold(hold_down),
+    }
+}
+
+const fn hold(nanos: u64) -> Duration {
+    if nanos == u64::MAX { Duration::MAX } else { Duration::from_nanos(nanos) }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::By(n) => write!(f, "{n}"),
+            Self::Percent(percent) => write!(f, "{percent}%"),
         }
     }
+}
 
-    /// Gives the window back, unless somebody has begun another since.
-    pub(crate) fn give_back(&self, claim: Claim) {
-        let _ = self.until.compare_exchange(claim.mine, claim.before, Relaxed, Relaxed);
-    }
-
-    /// Begins a new window, whatever the present one.
-    pub(crate) fn begin(&self, now: impl Fn() -> Duration, hold: Duration) {
-        // The clock is asked again if a step comes in between, whose hold must not be shortened.
-        let _ = self.until.fetch_update(Relaxed, Relaxed, |_| Some(end(now(), hold)));
-    }
-
-    /// How long the present hold lasts.
-    pub(crate) fn remaining(&self, now: Duration) -> Duration {
-        left(self.until.load(Relaxed), now)
+impl fmt::Display for Adjust {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Up => f.write_str("up"),
+            Self::Down => f.write_str("down"),
+            Self::To(ceiling) => write!(f, "{ceiling}"),
+        }
     }
 }
 
-fn end(now: Duration, hold: Duration) -> u64 {
-    nanos(now).saturating_add(nanos(hold)).min(u64::MAX >> 1) << 1
+impl fmt::Display for Adjustment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Changed { from, to } if from < to => write!(f, "raised from {from} to {to}"),
+            Self::Changed { from, to } => write!(f, "lowered from {from} to {to}"),
+            Self::Held { remaining } => write!(f, "held for another {remaining:?}"),
+            Self::Unchanged { ceiling } => write!(f, "unchanged at {ceiling}"),
+        }
+    }
 }
 
-fn left(until: u64, now: Duration) -> Duration {
-    Duration::from_nanos((until >> 1).saturating_sub(nanos(now)))
+impl FromStr for Adjust {
+    type Err = ParseAdjustError;
+
+    fn from_str(text: &str) -> Result<Self, ParseAdjustError> {
+        match text {
+            "up" => Ok(Self::Up),
+            "down" => Ok(Self::Down),
+            // A number with a sign looks like a step.
+            _ if text.starts_with(|first: char| first.is_ascii_digit()) => {
+                text.parse().map(Self::To).map_err(|_| ParseAdjustError { text: text.into() })
+            }
+            _ => Err(ParseAdjustError { text: text.into() }),
+        }
+    }
 }
+
+impl fmt::Display for ParseAdjustError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{:?} is no change of a ceiling: write `up`, `down`, or the ceiling that is wanted, \
+             as in `12`",
+            self.text
+        )
+    }
+}
+
+impl core::error::Error for ParseAdjustError {}

@@ -178,7 +178,7 @@ impl Waiter {
                 word.with(HEAD)
             } else if word.has(CLOSED) {
                 word.vacated()
-            } else if word.admits(n) {
+            } else if queue.admits(word, n) {
                 word.vacated().plus(n)
             } else {
                 // Still CALLED: it has arrived and not looked yet.
@@ -230,7 +230,7 @@ impl Waiter {
         let mut registered = false;
         let mut waker = None;
         loop {
-            if word.has(CLOSED) || word.admits(self.n) {
+            if word.has(CLOSED) || queue.admits(word, self.n) {
                 // The waker must be out before the seat is free for another's. If CALLED is set,
                 // whoever set it takes it out, unless it was put there since.
                 if registered || !word.has(CALLED) {

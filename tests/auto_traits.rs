@@ -10,10 +10,10 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 
 use grmgr::{
-    Acquire, AcquireAll, AcquireError, AcquireOwned, Adjust, Adjustment, Builder, Clock,
-    ConfigError, Handle, Limiter, ManualClock, NameTaken, OwnedPermit, Permit, Registry, Run,
-    RunOwned, Snapshot, SystemClock, Throttle, TryAcquireError, Wait, WaitOwned, WeakHandle,
-    acquire_all,
+    Acquire, AcquireAll, AcquireError, AcquireOwned, Adjust, Adjustment, Applied, ApplyError,
+    Builder, Cap, Clock, Config, ConfigError, Configs, Handle, InvalidConfig, Limiter, ManualClock,
+    NameTaken, OwnedCap, OwnedPermit, ParseAdjustError, Permit, Registry, Run, RunOwned, Snapshot,
+    SystemClock, Throttle, TooManyCaps, TryAcquireError, Wait, WaitOwned, WeakHandle, acquire_all,
 };
 
 static LIMITER: Limiter = Limiter::const_new("static", 2);
@@ -48,10 +48,12 @@ fn everything_goes_to_every_thread() {
     is_everywhere::<Run<'_, Ready<()>>>();
     is_everywhere::<RunOwned<Ready<()>>>();
     is_everywhere::<AcquireAll<'_, 2>>();
+    is_everywhere::<(Cap<'_>, OwnedCap)>();
+    is_everywhere::<(Config, Configs, Applied)>();
     is_everywhere::<Builder>();
     is_everywhere::<Snapshot>();
     is_everywhere::<(Throttle, Adjust, Adjustment)>();
-    is_everywhere::<(AcquireError, TryAcquireError, ConfigError, NameTaken)>();
+    is_everywhere::<(AcquireError, TryAcquireError, ConfigError, NameTaken, TooManyCaps)>();
     is_everywhere::<(ManualClock, SystemClock, Box<dyn Clock>)>();
 }
 
@@ -99,6 +101,10 @@ fn errors_are_errors() {
     error::<TryAcquireError>();
     error::<ConfigError>();
     error::<NameTaken>();
+    error::<InvalidConfig>();
+    error::<ApplyError>();
+    error::<ParseAdjustError>();
+    error::<TooManyCaps>();
 }
 
 /// Whether a type has a trait, as a constant: an inherent one goes before that of a trait.
@@ -128,7 +134,8 @@ fn everything_may_cross_catch_unwind() {
         )*};
     }
     survives!(AcquireError, TryAcquireError, ConfigError, Snapshot, ManualClock);
-    survives!(Limiter, Handle, WeakHandle, Registry, Permit<'static>, OwnedPermit);
+    survives!(Limiter, Handle, WeakHandle, Registry, Permit<'static>, OwnedPermit, Cap<'static>);
+    survives!(OwnedCap);
 }
 
 /// I2: a permit that could be copied would be given back twice.
@@ -137,6 +144,7 @@ fn permits_requests_and_limiters_cannot_be_copied() {
     assert!(holds!(Snapshot: Clone) && holds!(ManualClock: Clone));
     assert!(!holds!(Permit<'static>: Clone) && !holds!(OwnedPermit: Clone));
     assert!(!holds!(Acquire<'static>: Clone) && !holds!(AcquireOwned: Clone));
+    assert!(!holds!(Cap<'static>: Clone) && !holds!(OwnedCap: Clone));
     assert!(!holds!(Limiter: Clone) && !holds!(Wait<'static>: Clone));
     assert!(!holds!(Run<'static, Ready<()>>: Clone) && !holds!(AcquireAll<'static, 1>: Clone));
     assert!(holds!(Handle: Clone) && holds!(WeakHandle: Clone));

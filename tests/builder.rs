@@ -7,8 +7,8 @@ mod common;
 use std::borrow::Cow;
 use std::time::Duration;
 
-use common::{assert_at_rest, panic_of};
-use grmgr::{Builder, ConfigError, Limiter};
+use common::{assert_at_rest, panic_of, request, waiter};
+use grmgr::{AcquireError, Adjustment, Builder, ConfigError, Limiter, Step, TryAcquireError};
 
 const MAX: usize = Limiter::MAX_CEILING;
 
@@ -29,8 +29,9 @@ fn defaults_are_those_of_new() {
         assert_eq!((limiter.name(), limiter.ceiling()), ("builder", 10));
         let throttle = limiter.throttle();
         assert_eq!((throttle.min, throttle.max), (1, 10));
-        assert_eq!((throttle.up, throttle.down), (1, 2));
-        assert_eq!(throttle.hold, Duration::from_secs(30));
+        assert_eq!((throttle.up, throttle.down), (Step::By(1), Step::By(2)));
+        let hold = Duration::from_secs(30);
+        assert_eq!((throttle.hold_up, throttle.hold_down), (hold, hold));
         assert_at_rest(&limiter);
     }
 }
@@ -42,7 +43,8 @@ fn every_option_arrives() {
     assert_eq!(limiter.ceiling(), 10);
     let throttle = limiter.throttle();
     assert_eq!((throttle.min, throttle.max), (5, 50));
-    assert_eq!((throttle.up, throttle.down, throttle.hold), (6, 7, hold));
+    assert_eq!((throttle.up, throttle.down), (Step::By(6), Step::By(7)));
+    assert_eq!((throttle.hold_up, throttle.hold_down), (hold, hold));
     let snapshot = limiter.snapshot();
     assert_eq!((snapshot.min, snapshot.max, snapshot.ceiling), (5, 50, 10));
 }
@@ -145,6 +147,83 @@ fn steps_of_zero_are_refused() {
             ConfigError::ZeroStep { option },
             &format!("`{option}` is 0 and would never change the ceiling: set it to 1 or more"),
         );
+    }
+}
+
+#[test]
+fn shares_have_to_be_in_range() {
+    for percent in [0, 101, u8::MAX] {
+        let step = Step::Percent(percent);
+        for (option, builder) in [("up", builder().up(step)), ("down", builder().down(step))] {
+            refused(
+                builder.ceiling(1),
+                ConfigError::PercentOutOfRange { option, percent },
+                &format!("`{option}` is {percent} %: set it to 1 % to 100 %"),
+            );
+        }
+    }
+    assert_at_rest(
+        &builder().ceiling(1).up(Step::Percent(1)).down(Step::Percent(100)).build().unwrap(),
+    );
+}
+
+/// Each option of a `static`, in either order of those that depend on each other.
+#[test]
+fn options_of_a_static_are_those_of_the_builder() {
+    const SECOND: Duration = Duration::from_secs(1);
+    static ALL: Limiter = Limiter::const_new("all", 10)
+        .with_min(5)
+        .with_max(50)
+        .with_up(Step::By(6))
+        .with_down(Step::Percent(50))
+        .with_hold(Duration::from_secs(3))
+        .with_hold_down(SECOND)
+        .with_patience(0)
+        .with_max_waiting(1)
+        .with_run_alone(false);
+    static OTHER_ORDER: Limiter = Limiter::const_new("other order", 10)
+        .with_run_alone(false)
+        .with_max_waiting(1)
+        .with_patience(0)
+        .with_hold(Duration::from_secs(3))
+        .with_hold_down(SECOND)
+        .with_down(Step::Percent(50))
+        .with_up(Step::By(6))
+        .with_max(50)
+        .with_min(5);
+    for limiter in [&ALL, &OTHER_ORDER] {
+        let hold = Duration::from_secs(3);
+        let builder = builder().ceiling(10).min(5).max(50).up(6).down(Step::Percent(50));
+        let built = builder.hold(hold).hold_down(SECOND).build().unwrap();
+        assert_eq!(limiter.throttle(), built.throttle());
+
+        let held = limiter.try_acquire().unwrap();
+        // `patience(0)`: nobody goes past it. `run_alone(false)`: it waits for a higher ceiling.
+        let mut large = waiter(limiter, 11);
+        assert_eq!(limiter.try_acquire().unwrap_err(), TryAcquireError::NoPermits);
+        assert_eq!(request(limiter, 1).refused(), AcquireError::QueueFull { max_waiting: 1 });
+        drop(held);
+        assert!(!large.run());
+        assert_eq!(limiter.set_ceiling(11), Adjustment::Changed { from: 10, to: 11 });
+        drop(large.granted());
+        assert_at_rest(limiter);
+    }
+}
+
+#[test]
+fn options_of_a_static_refuse_what_the_builder_refuses() {
+    let limiter = || Limiter::const_new("static", 10);
+    for (message, refused) in [
+        ("`with_min` is above", panic_of(|| limiter().with_min(11))),
+        ("`with_min` is above", panic_of(|| limiter().with_max(20).with_min(20))),
+        ("`with_max` has to be", panic_of(|| limiter().with_max(9))),
+        ("`with_max` has to be", panic_of(|| limiter().with_max(MAX + 1))),
+        ("`with_up` has to be", panic_of(|| limiter().with_up(Step::By(0)))),
+        ("`with_up` has to be", panic_of(|| limiter().with_up(Step::Percent(101)))),
+        ("`with_down` has to be", panic_of(|| limiter().with_down(Step::By(MAX + 1)))),
+        ("`with_down` has to be", panic_of(|| limiter().with_down(Step::Percent(0)))),
+    ] {
+        assert!(refused.starts_with(message), "{refused}");
     }
 }
 

@@ -208,3 +208,23 @@ fn threads_never_have_more_in_flight_than_the_ceiling() {
         assert_at_rest(&limiter);
     });
 }
+
+/// I1: by choice it waits for room instead, in line before those behind it.
+#[test]
+fn without_run_alone_a_request_above_the_ceiling_waits_for_room() {
+    let limiter = Limiter::builder("cap").ceiling(4).min(0).max(8).run_alone(false);
+    let limiter = limiter.build().unwrap();
+    assert_eq!(limiter.try_acquire_many(5).unwrap_err(), TryAcquireError::NoPermits);
+    let mut large = waiter(&limiter, 5);
+    let held = limiter.try_acquire_many(4).unwrap();
+    let small = waiter(&limiter, 1);
+    drop(held);
+    assert!(!large.run() && !small.is_woken());
+    assert_eq!(limiter.in_flight(), 0);
+    let _ = limiter.set_ceiling(5);
+    let large = large.granted();
+    assert!(!small.is_woken());
+    drop(large);
+    drop(small.granted());
+    assert_at_rest(&limiter);
+}

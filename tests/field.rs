@@ -373,7 +373,7 @@ fn influxdb_iox_4739_saturation_can_be_seen() {
     assert_eq!((snapshot.in_flight, snapshot.ceiling, snapshot.waiting), (2, 1, 3));
     assert_eq!((snapshot.min, snapshot.max), (1, 16));
     assert_eq!((snapshot.paused, snapshot.closed), (true, false));
-    assert_eq!(snapshot.hold_remaining, Duration::from_secs(20));
+    assert_eq!(snapshot.hold_up_remaining, Duration::from_secs(20));
     assert_eq!(snapshot.name, "field");
     assert_eq!(limiter.available(), 0);
     let seen = format!("{limiter:?}");

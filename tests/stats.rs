@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use common::{Task, request, take_all, waiter, waiters};
-use grmgr::{Adjust, Clock, Limiter, ManualClock, Stats, TryAcquireError};
+use grmgr::{Adjust, Clock, Config, Hand, Limiter, ManualClock, Registry, Stats, TryAcquireError};
 use proptest::collection::vec;
 use proptest::prelude::{ProptestConfig, any, prop_assert, proptest};
 
@@ -329,14 +329,121 @@ fn changes_are_logged_with_number_cause_and_time() {
     let _ = limiter.adjust(Adjust::To(8), "load");
     let _ = limiter.adjust(Adjust::Up, "refused: at its bound");
     let _ = limiter.down();
-    let changes: Vec<_> = limiter
-        .changes()
+    let changes = limiter.changes();
+    let changes: Vec<_> = changes
         .iter()
-        .map(|change| (change.number, change.from, change.to, change.cause, change.at.as_secs()))
+        .map(|change| {
+            assert_eq!((change.hand, change.ceiling), (Hand::Setting, change.to));
+            (change.number, change.from, change.to, &*change.cause, change.at.as_secs())
+        })
         .collect();
     assert_eq!(changes, [(1, 2, 3, "manual", 1), (2, 3, 8, "load", 2), (3, 8, 6, "manual", 2)]);
     let stats = stats(&limiter);
     assert_eq!((stats.raised, stats.lowered), (2, 1));
+}
+
+/// What moved, and what was in force afterwards.
+#[test]
+fn caps_are_logged_with_the_ceiling_in_force() {
+    let (clock, limiter) = limiter();
+    let caps = ["a", "b"].map(|cause| limiter.cap(String::from(cause)).unwrap());
+    clock.advance(Duration::from_secs(3));
+    caps[0].set(1);
+    caps[0].set(1);
+    caps[1].set(7);
+    let _ = limiter.adjust(Adjust::To(5), String::from("load"));
+    caps[0].lift();
+    drop(caps);
+    let changes = limiter.changes();
+    let told: Vec<_> = changes
+        .iter()
+        .map(|change| (change.hand, &*change.cause, change.from, change.to, change.ceiling))
+        .collect();
+    const NONE: usize = Limiter::MAX_CEILING;
+    assert_eq!(
+        told,
+        [
+            (Hand::Cap, "a", NONE, 1, 1),
+            (Hand::Cap, "b", NONE, 7, 1),
+            (Hand::Setting, "load", 2, 5, 1),
+            (Hand::Cap, "a", 1, NONE, 5),
+            (Hand::Cap, "b", 7, NONE, 5),
+        ]
+    );
+    assert!(changes.iter().all(|change| change.at == Duration::from_secs(3)));
+    let stats = stats(&limiter);
+    assert_eq!((stats.raised, stats.lowered), (3, 2));
+}
+
+#[test]
+fn reconfiguration_is_logged_with_its_cause() {
+    let (_clock, limiter) = limiter();
+    limiter.reconfigure(limiter.throttle().min(3)).unwrap();
+    limiter.reconfigure(limiter.throttle().max(10)).unwrap();
+    let registry = Registry::new();
+    let limiter = registry.register(limiter).unwrap();
+    registry.apply([Config::new("stats", 4)]).unwrap();
+    let changes = limiter.changes();
+    let told: Vec<_> =
+        changes.iter().map(|change| (&*change.cause, change.from, change.to)).collect();
+    assert_eq!(told, [("reconfigure", 2, 3), ("reload", 3, 4)]);
+}
+
+/// I18: setting leaves everything as it was then; dropping lifts the cap all the same.
+#[test]
+fn clock_that_panics_leaves_caps_as_they_were_and_no_cap_behind() {
+    let broken = Arc::new(AtomicBool::new(false));
+    let limiter = Limiter::builder("stats").ceiling(2).clock(Broken(broken.clone()));
+    let limiter = limiter.build().unwrap();
+    let cap = limiter.cap("load").unwrap();
+    cap.set(0);
+    let task = waiter(&limiter, 1);
+    broken.store(true, Relaxed);
+    catch_unwind(AssertUnwindSafe(|| cap.set(1))).unwrap_err();
+    catch_unwind(AssertUnwindSafe(|| cap.lift())).unwrap_err();
+    assert_eq!((cap.get(), limiter.ceiling(), task.is_woken()), (Some(0), 0, false));
+    catch_unwind(AssertUnwindSafe(|| drop(cap))).unwrap_err();
+    assert_eq!((limiter.caps().len(), limiter.ceiling(), task.is_woken()), (0, 2, true));
+    broken.store(false, Relaxed);
+    drop(task.granted());
+}
+
+/// Feature `serde`: for programs, times in seconds.
+#[cfg(feature = "serde")]
+#[test]
+fn everything_that_can_be_read_is_serialised() {
+    let (clock, limiter) = limiter();
+    clock.advance(Duration::from_millis(1_500));
+    let cap = limiter.cap("load").unwrap();
+    cap.set(1);
+    limiter.reconfigure(limiter.throttle().hold_up(Duration::from_secs(30))).unwrap();
+    let up = serde_json::to_value(limiter.up()).unwrap();
+    assert_eq!(up, serde_json::json!({"changed": {"from": 2, "to": 3}}));
+    let up = serde_json::to_value(limiter.up()).unwrap();
+    assert_eq!(up, serde_json::json!({"held": {"remaining": 30.0}}));
+    let change = serde_json::to_value(&limiter.changes()[0]).unwrap();
+    assert_eq!(
+        change,
+        serde_json::json!({
+            "number": 1, "hand": "cap", "from": Limiter::MAX_CEILING, "to": 1, "ceiling": 1,
+            "cause": "load", "at": 1.5,
+        })
+    );
+    let held = limiter.try_acquire().unwrap();
+    let task = waiter(&limiter, 1);
+    clock.advance(Duration::from_millis(1_500));
+    drop(held);
+    drop(task.granted());
+    let snapshot = serde_json::to_value(limiter.snapshot()).unwrap();
+    assert_eq!(snapshot["caps"], serde_json::json!([["load", 1]]));
+    assert_eq!((&snapshot["setting"], &snapshot["ceiling"]), (&3.into(), &1.into()));
+    assert_eq!(snapshot["hold_up_remaining"], 28.5);
+    assert_eq!(snapshot["stats"]["waited"], 1);
+    let wait = &snapshot["stats"]["wait"];
+    assert_eq!((&wait["count"], &wait["sum"]), (&1.into(), &1.5.into()));
+    assert_eq!(wait["buckets"].as_array().unwrap().len(), 1, "empty ones are left out");
+    let throttle = serde_json::to_value(limiter.throttle()).unwrap();
+    assert_eq!((&throttle["up"], &throttle["hold_up"]), (&1.into(), &30.0.into()));
 }
 
 /// The list does not grow for ever, and a reader can tell what it has missed.

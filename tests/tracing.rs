@@ -97,14 +97,29 @@ fn change_is_told_with_from_to_and_cause() {
 }
 
 #[test]
+fn cap_that_moves_is_told_with_the_ceiling_in_force() {
+    let (_clock, limiter) = limiter();
+    let cap = limiter.cap("pressure").unwrap();
+    let seen = event(|| _ = cap.set(3));
+    assert_eq!(seen.level, Level::INFO);
+    assert_eq!((seen.get("hand"), seen.get("cause")), (Some("cap"), Some("pressure")));
+    assert_eq!((seen.get("to"), seen.get("ceiling")), (Some("3"), Some("3")));
+    assert!(events(|| _ = cap.set(3)).is_empty(), "it has not moved");
+    let seen = event(|| _ = limiter.set_ceiling(5));
+    assert_eq!((seen.get("hand"), seen.get("ceiling")), (Some("setting"), Some("3")));
+    let seen = event(|| drop(cap));
+    assert_eq!((seen.get("from"), seen.get("ceiling")), (Some("3"), Some("5")));
+}
+
+#[test]
 fn held_change_is_told_with_what_remains() {
     let (clock, limiter) = limiter();
     let _ = limiter.down();
     clock.advance(Duration::from_secs(10));
     let seen = event(|| _ = limiter.adjust(Adjust::Up, "load"));
-    assert_eq!(seen.level, Level::WARN);
+    assert_eq!(seen.level, Level::DEBUG);
     assert_eq!(seen.get("limiter"), Some("db"));
-    assert_eq!(seen.get("remaining"), Some("20s"));
+    assert_eq!((seen.get("adjust"), seen.get("remaining")), (Some("up"), Some("20s")));
     assert_eq!(seen.get("cause"), Some("load"));
     assert_eq!((seen.get("from"), seen.get("to")), (None, None), "nothing has changed");
 }
@@ -113,7 +128,7 @@ fn held_change_is_told_with_what_remains() {
 fn change_to_what_it_is_already_is_told_as_such() {
     let (_clock, limiter) = limiter();
     let seen = event(|| _ = limiter.set_ceiling(4));
-    assert_eq!(seen.level, Level::INFO);
+    assert_eq!(seen.level, Level::DEBUG);
     assert_eq!((seen.get("limiter"), seen.get("ceiling")), (Some("db"), Some("4")));
     assert_eq!(seen.get("from"), None);
 }
@@ -122,7 +137,7 @@ fn change_to_what_it_is_already_is_told_as_such() {
 fn refusal_is_told_with_its_reason() {
     let (_clock, limiter) = limiter();
     let seen = event(|| drop(request(&limiter, 6)));
-    assert_eq!(seen.level, Level::WARN);
+    assert_eq!(seen.level, Level::DEBUG, "a thousand of them are the normal state under load");
     assert_eq!(seen.get("limiter"), Some("db"));
     assert!(seen.get("error").unwrap().starts_with("6 permits requested"), "{seen:?}");
     limiter.close();

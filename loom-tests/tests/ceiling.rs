@@ -185,10 +185,9 @@ fn of_two_callers_of_up_one_succeeds() {
     });
 }
 
-/// `up` claims the window, finds the ceiling at its bound already and gives the window back; it
-/// must not give back the one that `set_ceiling` has started.
+/// Whichever comes first, the other finds nothing to do, and begins or ends no hold (I7).
 #[test]
-fn window_given_back_is_ones_own() {
+fn set_ceiling_meets_a_step_and_holds_the_next() {
     model(|| {
         let clock = ManualClock::new();
         let limiter = Limiter::builder("").ceiling(1).max(2).clock(clock.clone()).build().unwrap();

@@ -86,7 +86,7 @@ impl Exporter {
                     "limiter_ceiling_changes_total",
                     "limiter" => limiter(),
                     "direction" => direction,
-                    "cause" => cause
+                    "cause" => cause.clone()
                 )
                 .absolute(count);
             }
@@ -117,7 +117,7 @@ impl Counts {
                     count.raised += more.raised;
                     count.lowered += more.lowered;
                 }
-                None => self.by_cause.push(*more),
+                None => self.by_cause.push(more.clone()),
             }
         }
     }

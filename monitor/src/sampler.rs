@@ -4,6 +4,7 @@
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,16 +49,16 @@ pub(crate) struct Tracked {
 }
 
 /// How often a cause has moved a ceiling.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct CauseCount {
     /// Empty for changes that had left the log before they could be read.
-    pub(crate) cause: &'static str,
+    pub(crate) cause: Cow<'static, str>,
     pub(crate) raised: u64,
     pub(crate) lowered: u64,
 }
 
 /// A change of a ceiling, with its date.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Dated {
     pub(crate) change: Change,
     pub(crate) unix_ms: i64,
@@ -214,15 +215,15 @@ impl Tracked {
             let age = clock.saturating_sub(change.at);
             let by_system = change.at <= clock && age <= since_last.saturating_add(SLACK);
             let age_ms = if by_system { age.as_millis() as i64 } else { 0 };
+            self.count(change.cause.clone(), change.to > change.from);
             let dated = Dated { change, unix_ms: now.unix_ms - age_ms, missed };
-            self.count(change.cause, change.to > change.from);
-            self.last_change = Some(dated);
+            self.last_change = Some(dated.clone());
             sample.changes.push((self.name.clone(), dated));
         }
         self.count_missed();
     }
 
-    fn count(&mut self, cause: &'static str, raised: bool) {
+    fn count(&mut self, cause: Cow<'static, str>, raised: bool) {
         let known = self.by_cause.iter().position(|count| count.cause == cause);
         let index = known.unwrap_or_else(|| {
             self.by_cause.push(CauseCount { cause, raised: 0, lowered: 0 });
@@ -245,7 +246,7 @@ impl Tracked {
         }
         match self.by_cause.iter_mut().find(|count| count.cause.is_empty()) {
             Some(count) => (count.raised, count.lowered) = (raised, lowered),
-            None => self.by_cause.push(CauseCount { cause: "", raised, lowered }),
+            None => self.by_cause.push(CauseCount { cause: Cow::Borrowed(""), raised, lowered }),
         }
     }
 

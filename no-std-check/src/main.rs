@@ -89,6 +89,21 @@ fn holds(limiter: &Limiter, clock: &ManualClock) -> Result<(), c_int> {
     Ok(())
 }
 
+/// Above the setting it caps nothing, as after it is dropped. Turns work without a mutex.
+fn caps(limiter: &Limiter) -> Result<(), c_int> {
+    let cap = limiter.cap("low").map_err(|_| 31)?;
+    cap.set(1);
+    let all: [_; 7] = core::array::from_fn(|_| limiter.cap("other"));
+    if all.iter().any(Result::is_err) || limiter.cap("ninth").is_ok() {
+        return Err(32);
+    }
+    if (limiter.ceiling(), limiter.setting()) != (1, 2) {
+        return Err(33);
+    }
+    drop(cap);
+    if limiter.ceiling() != 2 { Err(34) } else { Ok(()) }
+}
+
 fn run() -> Result<(), c_int> {
     if Limiter::builder("no clock").ceiling(1).build().err() != Some(ConfigError::NoClock) {
         return Err(1);
@@ -98,6 +113,7 @@ fn run() -> Result<(), c_int> {
         Limiter::builder("bare").ceiling(2).clock(clock.clone()).build().map_err(|_| 2)?;
     permits_and_waiters(&limiter)?;
     holds(&limiter, &clock)?;
+    caps(&limiter)?;
     limiter.close();
     match limiter.try_acquire() {
         Err(TryAcquireError::Closed) => Ok(()),

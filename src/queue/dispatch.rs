@@ -90,6 +90,7 @@ impl Queue {
             waiting: self.waiting(),
             units_in_front: if tired { 0 } else { self.sizes.units_in_front() },
             head_wants: self.head_wants(),
+            alone_above: self.alone_above(),
         }
     }
 

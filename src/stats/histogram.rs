@@ -4,6 +4,8 @@ use core::fmt;
 use core::time::Duration;
 
 use alloc::boxed::Box;
+#[cfg(feature = "serde")]
+use alloc::vec::Vec;
 
 use crate::clock::nanos;
 use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -86,6 +88,22 @@ impl fmt::Debug for Histogram {
             }
         }
         out.finish_non_exhaustive()
+    }
+}
+
+/// The number of durations, their sum, and the end of each bucket that is not empty with its count;
+/// times in seconds.
+#[cfg(feature = "serde")]
+impl serde::Serialize for Histogram {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::SerializeStruct;
+        let buckets = self.buckets().filter(|(_, count)| *count > 0);
+        let buckets: Vec<_> = buckets.map(|(end, count)| (end.as_secs_f64(), count)).collect();
+        let mut histogram = serializer.serialize_struct("Histogram", 3)?;
+        histogram.serialize_field("count", &self.count())?;
+        histogram.serialize_field("sum", &self.sum.as_secs_f64())?;
+        histogram.serialize_field("buckets", &buckets)?;
+        histogram.end()
     }
 }
 

@@ -17,5 +17,7 @@ fn main() {
     acquire_all([(&limiter, 1)]);
     let mut permit = limiter.try_acquire_many(2).unwrap();
     permit.release(1);
+    limiter.up();
+    limiter.cap("unused").unwrap();
     Limiter::builder("unused").ceiling(1);
 }

@@ -48,7 +48,7 @@ fn clock_that_stands_still_holds_for_ever_and_nothing_more() {
     }
     // An absolute value is not subject to the hold.
     assert_eq!(limiter.set_ceiling(2), Adjustment::Changed { from: 5, to: 2 });
-    assert_eq!(limiter.snapshot().hold_remaining, SECOND);
+    assert_eq!(limiter.snapshot().hold_up_remaining, SECOND);
     assert_at_rest(&limiter);
 }
 
@@ -59,13 +59,14 @@ fn clock_that_goes_backwards_lengthens_the_hold_by_as_much() {
     assert_eq!(limiter.down(), Adjustment::Changed { from: 4, to: 3 });
     dial.set(4 * SECOND);
     assert_eq!(limiter.up(), Adjustment::Held { remaining: 7 * SECOND });
-    assert_eq!(limiter.snapshot().hold_remaining, 7 * SECOND);
+    assert_eq!(limiter.snapshot().hold_up_remaining, 7 * SECOND);
     dial.set(Duration::ZERO);
     assert_eq!(limiter.up(), Adjustment::Held { remaining: 11 * SECOND });
-    // A hold that is begun anew is as long as any.
+    // An absolute value goes past the hold, and ends it no sooner: the change before may have been
+    // made at a later time.
     assert_eq!(limiter.set_ceiling(5), Adjustment::Changed { from: 3, to: 5 });
-    assert_eq!(limiter.up(), Adjustment::Held { remaining: SECOND });
-    dial.set(SECOND);
+    assert_eq!(limiter.up(), Adjustment::Held { remaining: 11 * SECOND });
+    dial.set(11 * SECOND);
     assert_eq!(limiter.up(), Adjustment::Changed { from: 5, to: 6 });
     assert_at_rest(&limiter);
 }
@@ -75,21 +76,23 @@ fn clock_that_jumps_to_the_end_of_time_ends_the_hold() {
     let (limiter, dial) = limiter(SECOND);
     assert_eq!(limiter.up(), Adjustment::Changed { from: 4, to: 5 });
     dial.set(Duration::MAX);
-    assert_eq!(limiter.snapshot().hold_remaining, Duration::ZERO);
+    assert_eq!(limiter.snapshot().hold_up_remaining, Duration::ZERO);
     // No hold can end after the end of time: there is none any more.
     assert_eq!(limiter.up(), Adjustment::Changed { from: 5, to: 6 });
     assert_eq!(limiter.up(), Adjustment::Changed { from: 6, to: 7 });
     assert_at_rest(&limiter);
 
-    // Back from there, the hold that was begun there lasts for as long as can be told; setting
-    // the ceiling replaces it.
+    // Back from there, the hold that was begun there lasts for as long as can be told. Setting the
+    // ceiling goes past it, and without holds it is gone.
     dial.set(Duration::ZERO);
     let Adjustment::Held { remaining } = limiter.up() else {
         panic!("the last change is held");
     };
     assert!(remaining > 100 * 365 * 24 * 3_600 * SECOND, "{remaining:?}");
     assert_eq!(limiter.set_ceiling(2), Adjustment::Changed { from: 7, to: 2 });
-    assert_eq!(limiter.up(), Adjustment::Held { remaining: SECOND });
+    assert!(matches!(limiter.up(), Adjustment::Held { .. }));
+    limiter.reconfigure(limiter.throttle().hold(Duration::ZERO)).unwrap();
+    assert_eq!(limiter.up(), Adjustment::Changed { from: 2, to: 3 });
     assert_at_rest(&limiter);
 }
 

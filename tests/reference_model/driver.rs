@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use grmgr::{AcquireError, Adjustment, Limiter, ManualClock, TryAcquireError, Wait};
+use grmgr::{AcquireError, Adjustment, Cap, Limiter, ManualClock, TryAcquireError, Wait};
 
 use crate::handles::{Flag, Guard, Request, assert_forgotten};
 use crate::op::Op;
@@ -38,6 +38,7 @@ pub(crate) struct Driver<'a> {
     guards: Vec<Guard<'a>>,
     forgotten: usize,
     waits: Vec<Waiting<'a>>,
+    caps: Vec<Cap<'a>>,
     next_id: Id,
 }
 
@@ -51,7 +52,8 @@ pub(crate) fn run(config: Config, ops: &[Op], serve: bool) {
         .max(config.max)
         .up(config.up)
         .down(config.down)
-        .hold(Duration::from_nanos(config.hold))
+        .hold_up(Duration::from_nanos(config.hold_up))
+        .hold_down(Duration::from_nanos(config.hold_down))
         .patience(config.patience)
         .clock(clock.clone());
     if let Some(max_waiting) = config.max_waiting {
@@ -67,6 +69,7 @@ pub(crate) fn run(config: Config, ops: &[Op], serve: bool) {
         guards: Vec::new(),
         forgotten: 0,
         waits: Vec::new(),
+        caps: Vec::new(),
         next_id: 0,
     };
     for &op in ops {
@@ -147,6 +150,32 @@ impl<'a> Driver<'a> {
             Op::SetCeiling(to) => {
                 let result = told(self.limiter.set_ceiling(to));
                 assert_eq!(result, self.reference.set_ceiling(to), "I7, I8");
+            }
+            Op::NewCap => {
+                if self.caps.len() < 8 {
+                    self.caps.push(self.limiter.cap("test").expect("there may be 8"));
+                    self.reference.cap();
+                } else {
+                    assert_eq!(self.limiter.cap("test").unwrap_err().causes.len(), 8);
+                }
+            }
+            Op::SetCap(i, to) => {
+                if let Some(at) = choose(i, self.caps.len()) {
+                    let result = told(self.caps[at].set(to));
+                    assert_eq!(result, self.reference.set_cap(at, to), "I15");
+                }
+            }
+            Op::LiftCap(i) => {
+                if let Some(at) = choose(i, self.caps.len()) {
+                    self.caps[at].lift();
+                    self.reference.set_cap(at, Limiter::MAX_CEILING);
+                }
+            }
+            Op::DropCap(i) => {
+                if let Some(at) = choose(i, self.caps.len()) {
+                    drop(self.caps.remove(at));
+                    self.reference.drop_cap(at);
+                }
             }
             Op::Pause => {
                 self.limiter.pause();
@@ -354,11 +383,18 @@ impl<'a> Driver<'a> {
         let snapshot = limiter.snapshot();
         assert_eq!(snapshot.in_flight, reference.in_flight(), "I2");
         assert_eq!(snapshot.waiting, reference.waiting());
-        assert_eq!(snapshot.ceiling, reference.ceiling);
+        assert_eq!(snapshot.ceiling, reference.ceiling(), "I15");
+        assert_eq!(snapshot.setting, reference.setting);
+        let mut caps: Vec<_> = snapshot.caps.iter().map(|(_, at)| *at).collect();
+        let mut expected: Vec<_> = reference.caps_set().collect();
+        caps.sort_unstable();
+        expected.sort_unstable();
+        assert_eq!(caps, expected, "I15");
         assert_eq!(snapshot.paused, reference.paused);
         assert_eq!(snapshot.closed, reference.closed);
-        assert_eq!(snapshot.hold_remaining, reference.hold_remaining(), "I7");
-        assert!((self.config.min..=self.config.max).contains(&snapshot.ceiling), "I8");
+        assert_eq!(snapshot.hold_up_remaining, reference.hold_up_remaining(), "I7");
+        assert_eq!(snapshot.hold_down_remaining, reference.hold_down_remaining(), "I7");
+        assert!((self.config.min..=self.config.max).contains(&snapshot.setting), "I8");
         assert_eq!(limiter.in_flight(), snapshot.in_flight);
         assert_eq!(limiter.waiting(), snapshot.waiting);
         assert_eq!(limiter.ceiling(), snapshot.ceiling);
@@ -379,6 +415,9 @@ impl<'a> Driver<'a> {
     fn serve_everybody(&mut self) {
         self.step(Op::Resume);
         self.step(Op::SetCeiling(self.config.max));
+        while !self.caps.is_empty() {
+            self.step(Op::DropCap(0));
+        }
         while self.forgotten > 0 {
             self.step(Op::Done);
         }
@@ -409,6 +448,9 @@ impl<'a> Driver<'a> {
             self.step(Op::Done);
         }
         self.step(Op::Resume);
+        while !self.caps.is_empty() {
+            self.step(Op::DropCap(self.caps.len() / 2));
+        }
         self.step(Op::Wait);
         while !self.waits.is_empty() {
             self.step(Op::PollWait(self.waits.len() - 1));

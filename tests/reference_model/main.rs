@@ -16,14 +16,15 @@ use reference::Config;
 /// Up to 6 permits: large enough for a head, some that are handed a permit, and some behind.
 fn configs() -> impl Strategy<Value = Config> {
     let bounds = (0..=2_usize, 1..=6_usize, 0..=6_usize);
-    let steps = (1..=3_usize, 1..=3_usize, prop_oneof![2 => Just(0_u64), 1 => 1..=3_u64]);
+    let hold = || prop_oneof![2 => Just(0_u64), 1 => 1..=3_u64];
+    let steps = (1..=3_usize, 1..=3_usize, hold(), hold());
     let patience = prop_oneof![Just(0_u32), Just(1), Just(2), Just(16)];
     let max_waiting = prop_oneof![3 => Just(None), 1 => (0..=3_usize).prop_map(Some)];
     (bounds, steps, patience, max_waiting).prop_map(
-        |((min, max, ceiling), (up, down, hold), patience, max_waiting)| {
+        |((min, max, ceiling), (up, down, hold_up, hold_down), patience, max_waiting)| {
             let min = min.min(max);
             let ceiling = ceiling.clamp(min, max);
-            Config { ceiling, min, max, up, down, hold, patience, max_waiting }
+            Config { ceiling, min, max, up, down, hold_up, hold_down, patience, max_waiting }
         },
     )
 }
@@ -50,6 +51,10 @@ fn ops() -> impl Strategy<Value = Op> {
         2 => Just(Op::Up),
         2 => Just(Op::Down),
         4 => (0..=7_usize).prop_map(Op::SetCeiling),
+        1 => Just(Op::NewCap),
+        4 => (which.clone(), 0..=7_usize).prop_map(|(i, n)| Op::SetCap(i, n)),
+        1 => which.clone().prop_map(Op::LiftCap),
+        1 => which.clone().prop_map(Op::DropCap),
         1 => Just(Op::Pause),
         2 => Just(Op::Resume),
         1 => (1..=2_u64).prop_map(Op::Advance),
@@ -120,7 +125,8 @@ mod large_request_left_with_a_single_permit {
         max: 4,
         up: 1,
         down: 1,
-        hold: 0,
+        hold_up: 0,
+        hold_down: 0,
         patience: 0,
         max_waiting: None,
     };

@@ -23,6 +23,12 @@ pub(crate) enum Op {
     Up,
     Down,
     SetCeiling(usize),
+    /// Takes a cap, if there may be another.
+    NewCap,
+    /// Sets a cap.
+    SetCap(usize, usize),
+    LiftCap(usize),
+    DropCap(usize),
     Pause,
     Resume,
     /// Moves the clock by so many nanoseconds.

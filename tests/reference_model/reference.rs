@@ -10,6 +10,9 @@ use std::time::Duration;
 
 pub(crate) type Id = usize;
 
+/// Where a cap stands that caps nothing.
+const UNSET: usize = grmgr::Limiter::MAX_CEILING;
+
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Config {
     pub(crate) ceiling: usize,
@@ -18,7 +21,8 @@ pub(crate) struct Config {
     pub(crate) up: usize,
     pub(crate) down: usize,
     /// In nanoseconds, so that the end of a hold is met exactly.
-    pub(crate) hold: u64,
+    pub(crate) hold_up: u64,
+    pub(crate) hold_down: u64,
     pub(crate) patience: u32,
     pub(crate) max_waiting: Option<usize>,
 }
@@ -71,7 +75,9 @@ pub(crate) enum Adjusted {
 #[derive(Debug)]
 pub(crate) struct Reference {
     config: Config,
-    pub(crate) ceiling: usize,
+    pub(crate) setting: usize,
+    /// Where each cap stands that was taken, in the order in which they were.
+    caps: Vec<usize>,
     pub(crate) paused: bool,
     pub(crate) closed: bool,
     /// Permits in guards and forgotten ones.
@@ -79,7 +85,7 @@ pub(crate) struct Reference {
     /// Permits counted for waiters that have been called and have not run.
     handed: usize,
     now: Duration,
-    hold_until: Duration,
+    changed_at: Option<Duration>,
     line: VecDeque<Waiter>,
     /// The waiter that was called for the place at the front and found too little. Until there is
     /// one, any of those called may be the one.
@@ -101,13 +107,14 @@ impl Reference {
     pub(crate) fn new(config: Config) -> Self {
         Self {
             config,
-            ceiling: config.ceiling,
+            setting: config.ceiling,
+            caps: Vec::new(),
             paused: false,
             closed: false,
             held: 0,
             handed: 0,
             now: Duration::ZERO,
-            hold_until: Duration::ZERO,
+            changed_at: None,
             line: VecDeque::new(),
             head: None,
             before: Before::default(),
@@ -123,19 +130,46 @@ impl Reference {
         self.line.len()
     }
 
+    /// I15.
+    pub(crate) fn ceiling(&self) -> usize {
+        self.caps.iter().copied().fold(self.setting, usize::min)
+    }
+
+    /// The caps that cap anything.
+    pub(crate) fn caps_set(&self) -> impl Iterator<Item = usize> + '_ {
+        self.caps.iter().copied().filter(|&at| at < UNSET)
+    }
+
+    pub(crate) fn cap(&mut self) {
+        self.caps.push(UNSET);
+    }
+
+    pub(crate) fn set_cap(&mut self, at: usize, to: usize) -> Adjusted {
+        let from = std::mem::replace(&mut self.caps[at], to);
+        if from == to {
+            Adjusted::Unchanged { ceiling: to }
+        } else {
+            Adjusted::Changed { from, to }
+        }
+    }
+
+    pub(crate) fn drop_cap(&mut self, at: usize) {
+        self.caps.remove(at);
+    }
+
     /// I11.
     pub(crate) fn is_idle(&self) -> bool {
         self.in_flight() == 0 && (self.closed || self.line.is_empty())
     }
 
     fn free(&self) -> usize {
-        if self.paused || self.closed { 0 } else { self.ceiling.saturating_sub(self.in_flight()) }
+        if self.paused || self.closed { 0 } else { self.ceiling().saturating_sub(self.in_flight()) }
     }
 
     /// I1, I5.
     fn fits(&self, n: usize) -> bool {
-        let alone = self.in_flight() == 0 && self.ceiling > 0;
-        !self.paused && !self.closed && (self.in_flight() + n <= self.ceiling || alone)
+        let alone = self.in_flight() == 0 && self.ceiling() > 0;
+        !self.paused && !self.closed && (self.in_flight() + n <= self.ceiling() || alone)
     }
 
     fn called(&self) -> usize {
@@ -311,37 +345,43 @@ impl Reference {
         self.now += by;
     }
 
-    pub(crate) fn hold_remaining(&self) -> Duration {
-        self.hold_until.saturating_sub(self.now)
+    pub(crate) fn hold_up_remaining(&self) -> Duration {
+        self.remaining(self.config.hold_up)
+    }
+
+    pub(crate) fn hold_down_remaining(&self) -> Duration {
+        self.remaining(self.config.hold_down)
+    }
+
+    fn remaining(&self, hold: u64) -> Duration {
+        let end = self.changed_at.map(|at| at + Duration::from_nanos(hold));
+        end.unwrap_or_default().saturating_sub(self.now)
     }
 
     pub(crate) fn up(&mut self) -> Adjusted {
-        self.adjust(self.ceiling.saturating_add(self.config.up), false)
+        self.adjust(self.setting.saturating_add(self.config.up), self.hold_up_remaining())
     }
 
     pub(crate) fn down(&mut self) -> Adjusted {
-        self.adjust(self.ceiling.saturating_sub(self.config.down), false)
+        self.adjust(self.setting.saturating_sub(self.config.down), self.hold_down_remaining())
     }
 
     pub(crate) fn set_ceiling(&mut self, to: usize) -> Adjusted {
-        self.adjust(to, true)
+        self.adjust(to, Duration::ZERO)
     }
 
     /// I7, I8.
-    fn adjust(&mut self, wanted: usize, regardless: bool) -> Adjusted {
-        let from = self.ceiling;
+    fn adjust(&mut self, wanted: usize, remaining: Duration) -> Adjusted {
+        let from = self.setting;
         let to = wanted.clamp(self.config.min, self.config.max);
-        let remaining = self.hold_remaining();
         if to == from {
             return Adjusted::Unchanged { ceiling: from };
         }
-        if !regardless && !remaining.is_zero() {
+        if !remaining.is_zero() {
             return Adjusted::Held { remaining };
         }
-        if self.config.hold > 0 {
-            self.hold_until = self.now + Duration::from_nanos(self.config.hold);
-        }
-        self.ceiling = to;
+        self.changed_at = Some(self.now);
+        self.setting = to;
         Adjusted::Changed { from, to }
     }
 
@@ -357,9 +397,9 @@ impl Reference {
         if in_flight > self.before.in_flight || handed > self.before.handed {
             assert!(!self.paused, "granted while paused (I5)");
             let last = self.held;
-            let alone = handed == 0 && in_flight == last && self.ceiling > 0;
+            let alone = handed == 0 && in_flight == last && self.ceiling() > 0;
             assert!(
-                in_flight <= self.ceiling || alone && self.before.in_flight <= self.before.handed,
+                in_flight <= self.ceiling() || alone && self.before.in_flight <= self.before.handed,
                 "granted beyond the ceiling (I1)"
             );
         }
@@ -395,6 +435,7 @@ impl Reference {
 
         // I17: the units in front of the first large request are called as if it were not there, and
         // nobody behind it; it is called to the front when all of them have been called before.
+        let permits = if self.paused { 0 } else { self.ceiling().saturating_sub(self.held) };
         let large = self.line.iter().position(|waiter| waiter.n > 1).unwrap_or(self.line.len());
         let (units, rest) = self.line.make_contiguous().split_at(large);
         let woken_units = units.iter().filter(|waiter| woken.contains(&waiter.id)).count();
@@ -403,7 +444,6 @@ impl Reference {
             assert_eq!(woken, [rest[0].id], "called past a large request (I4)");
         }
         // I3, I6: exactly as many as there are permits for; nobody less, nobody more.
-        let permits = if self.paused { 0 } else { self.ceiling.saturating_sub(self.held) };
         let still_called = called_units - woken_units;
         let expected = still_called.max(permits.min(units.len()));
         assert_eq!(called_units, expected, "too few or too many woken (I3, I6, I17)");

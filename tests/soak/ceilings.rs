@@ -90,8 +90,8 @@ fn move_one(beat: &Beat, subject: &Subject, rng: &mut Rng) {
     let from = limiter.ceiling();
     // What is wanted, and which way leads there.
     let (to, way) = match rng.below(4) {
-        0 => ((from + throttle.up).min(throttle.max), Kind::Up),
-        1 => (from.saturating_sub(throttle.down).max(throttle.min), Kind::Down),
+        0 => ((from + throttle.up.of(from)).min(throttle.max), Kind::Up),
+        1 => (from.saturating_sub(throttle.down.of(from)).max(throttle.min), Kind::Down),
         _ => (throttle.min + rng.below(throttle.max - throttle.min + 1), Kind::SetCeiling),
     };
     match &subject.bound {

@@ -61,7 +61,7 @@ fn write<'a>(out: &mut String, limiters: impl Iterator<Item = &'a Tracked> + Clo
     for tracked in limiters.clone() {
         let limiter = Escaped(&tracked.name);
         for count in &tracked.by_cause {
-            let cause = Escaped(count.cause);
+            let cause = Escaped(&count.cause);
             for (direction, value) in [("up", count.raised), ("down", count.lowered)] {
                 writeln!(
                     out,

@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 
-use grmgr::{Adjustment, Limiter};
+use grmgr::{Adjustment, Limiter, Snapshot};
 use serde::{Deserialize, Serialize};
 
 use crate::engine::Engine;
@@ -118,14 +118,19 @@ impl Pressed {
     pub(crate) fn new(limiter: &Limiter, outcome: Outcome) -> Self {
         let now = limiter.snapshot();
         Self {
-            name: now.name.into_owned(),
             outcome,
             in_flight: now.in_flight,
             ceiling: now.ceiling,
             paused: now.paused,
-            hold_ms: now.hold_remaining.as_millis() as u64,
+            hold_ms: hold_ms(&now),
+            name: now.name.into_owned(),
         }
     }
+}
+
+/// How long until no step is held back in either direction.
+fn hold_ms(now: &Snapshot) -> u64 {
+    now.hold_up_remaining.max(now.hold_down_remaining).as_millis() as u64
 }
 
 /// Which limiters to show.
@@ -190,8 +195,8 @@ impl View {
             ceiling: last.ceiling,
             min: last.min,
             max: last.max,
-            up: throttle.up,
-            down: throttle.down,
+            up: throttle.up.of(last.setting),
+            down: throttle.down.of(last.setting),
             waiting: last.waiting,
             paused: last.paused,
             closed: last.closed,
@@ -201,12 +206,12 @@ impl View {
             acquired: stats.acquired,
             waited: stats.waited,
             refused: tracked.refused(),
-            hold_ms: last.hold_remaining.as_millis() as u64,
-            last_change: tracked.last_change.map(|dated| ChangeView {
+            hold_ms: hold_ms(last),
+            last_change: tracked.last_change.as_ref().map(|dated| ChangeView {
                 at_ms: dated.unix_ms,
                 from: dated.change.from as u64,
                 to: dated.change.to as u64,
-                cause: dated.change.cause.into(),
+                cause: dated.change.cause.to_string(),
             }),
         }
     }

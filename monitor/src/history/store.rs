@@ -116,7 +116,7 @@ fn write(
         )?;
         for (name, dated) in &batch.changes {
             let id = id(&write, run, ids, name)?;
-            let change = dated.change;
+            let change = &dated.change;
             insert.execute(params![
                 dated.unix_ms,
                 id,

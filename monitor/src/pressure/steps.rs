@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use grmgr::{Adjust, Adjustment, Handle, Limiter, WeakHandle};
+use grmgr::{Adjust, Adjustment, Hand, Handle, Limiter, WeakHandle};
 
 use crate::source::Source;
 
@@ -25,8 +25,8 @@ struct Account {
     /// Tells a limiter from another of the same name; keeps none alive.
     limiter: WeakHandle,
     taken: usize,
-    /// Until when a dry run's own step would hold the next.
-    held_until: Duration,
+    /// When a dry run made its last step, which would hold back the next.
+    stepped_at: Option<Duration>,
     /// The number of the last change read.
     read: u64,
 }
@@ -101,14 +101,15 @@ impl Steps {
 }
 
 fn give_back(limiter: &Limiter, taken: usize) -> Adjustment {
-    if limiter.throttle().up <= taken {
+    let setting = limiter.setting();
+    if limiter.throttle().up.of(setting) <= taken {
         return limiter.adjust(Adjust::Up, CAUSE);
     }
     // A whole step would be more than was taken. Setting the ceiling does not ask for the hold, so
     // that is done here.
-    match limiter.snapshot().hold_remaining {
+    match limiter.snapshot().hold_up_remaining {
         remaining if remaining.is_zero() => {
-            limiter.adjust(Adjust::To(limiter.ceiling().saturating_add(taken)), CAUSE)
+            limiter.adjust(Adjust::To(setting.saturating_add(taken)), CAUSE)
         }
         remaining => Adjustment::Held { remaining },
     }
@@ -117,15 +118,15 @@ fn give_back(limiter: &Limiter, taken: usize) -> Adjustment {
 impl Account {
     fn new(limiter: &Handle) -> Self {
         let read = limiter.changes().last().map_or(0, |change| change.number);
-        Self { limiter: limiter.downgrade(), taken: 0, held_until: Duration::ZERO, read }
+        Self { limiter: limiter.downgrade(), taken: 0, stepped_at: None, read }
     }
 
     /// A step down as it would be, had all those before it been made.
     fn would_lower(&mut self, limiter: &Limiter, now: Duration) {
         let throttle = limiter.throttle();
-        let from = limiter.ceiling().saturating_sub(self.taken);
-        let to = from.saturating_sub(throttle.down).max(throttle.min);
-        if to < from && self.may_step(limiter, now) {
+        let from = limiter.setting().saturating_sub(self.taken);
+        let to = throttle.next(from, Adjust::Down);
+        if to < from && self.may_step(limiter, now, Adjust::Down) {
             self.taken += from - to;
             tracing::info!(
                 limiter = limiter.name(),
@@ -137,9 +138,9 @@ impl Account {
     }
 
     fn would_raise(&mut self, limiter: &Limiter, now: Duration) {
-        let from = limiter.ceiling().saturating_sub(self.taken);
-        let step = limiter.throttle().up.min(self.taken);
-        if self.may_step(limiter, now) {
+        let from = limiter.setting().saturating_sub(self.taken);
+        let step = limiter.throttle().up.of(from).min(self.taken);
+        if self.may_step(limiter, now, Adjust::Up) {
             self.taken -= step;
             let to = from + step;
             tracing::info!(
@@ -151,13 +152,19 @@ impl Account {
         }
     }
 
-    /// Whether neither a real hold nor that of an imagined step is in the way; begins the next.
-    fn may_step(&mut self, limiter: &Limiter, now: Duration) -> bool {
-        let may = now >= self.held_until && limiter.snapshot().hold_remaining.is_zero();
-        if may {
-            self.held_until = now.saturating_add(limiter.throttle().hold);
+    /// Whether neither a real hold nor that of an imagined step is in the way; makes the step if not.
+    fn may_step(&mut self, limiter: &Limiter, now: Duration, to: Adjust) -> bool {
+        let (throttle, real) = (limiter.throttle(), limiter.snapshot());
+        let (hold, remaining) = match to {
+            Adjust::Up => (throttle.hold_up, real.hold_up_remaining),
+            _ => (throttle.hold_down, real.hold_down_remaining),
+        };
+        let held = self.stepped_at.is_some_and(|at| now < at.saturating_add(hold));
+        if held || !remaining.is_zero() {
+            return false;
         }
-        may
+        self.stepped_at = Some(now);
+        true
     }
 
     fn read(&mut self, limiter: &Limiter) {
@@ -170,6 +177,9 @@ impl Account {
                 self.taken = 0;
             }
             self.read = change.number;
+            if change.hand != Hand::Setting {
+                continue;
+            }
             let (raised, lowered) =
                 (change.to.saturating_sub(change.from), change.from.saturating_sub(change.to));
             self.taken = match (change.cause == CAUSE, lowered) {

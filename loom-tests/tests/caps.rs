@@ -1,0 +1,175 @@
+//! Several hands on one ceiling, all at once (I15, I3, I5).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use grmgr::{Adjustment, Limiter};
+use loom_tests::{acquire, assert_at_rest, model, request, run_all, spawn, yield_now};
+
+fn limiter(ceiling: usize) -> Arc<Limiter> {
+    let builder = Limiter::builder("").ceiling(ceiling).min(0).max(9).hold(Duration::ZERO);
+    Arc::new(builder.build().unwrap())
+}
+
+#[test]
+fn two_caps_and_a_step_at_once_leave_the_lowest() {
+    model(|| {
+        let limiter = limiter(4);
+        let [a, b] = ["a", "b"].map(|cause| limiter.cap_owned(cause).unwrap());
+        let a = spawn(move || {
+            a.set(2);
+            a
+        });
+        let b = spawn(move || {
+            b.set(3);
+            b
+        });
+        assert_eq!(limiter.up(), Adjustment::Changed { from: 4, to: 5 });
+        let (a, b) = (a.join().unwrap(), b.join().unwrap());
+        assert_eq!((limiter.ceiling(), limiter.setting()), (2, 5));
+        drop(a);
+        assert_eq!(limiter.ceiling(), 3);
+        drop(b);
+        assert_eq!(limiter.ceiling(), 5);
+    });
+}
+
+/// When `set` has returned, nobody raises the ceiling above it any more: not a hand that had worked
+/// out the lowest before.
+#[test]
+fn lift_meets_set() {
+    model(|| {
+        let limiter = limiter(4);
+        let [low, other] = ["low", "other"].map(|cause| limiter.cap_owned(cause).unwrap());
+        low.set(1);
+        let lifting = spawn(move || low.lift());
+        // Just what is in force, so that nothing in the word may have to change.
+        other.set(1);
+        yield_now();
+        assert_eq!(limiter.ceiling(), 1, "raised above a cap (I15)");
+        let held = limiter.try_acquire().unwrap();
+        assert!(limiter.try_acquire().is_err(), "granted above a cap (I1, I15)");
+        lifting.join().unwrap();
+        assert_eq!(limiter.ceiling(), 1);
+        drop((held, other));
+        assert_at_rest(&limiter, 4);
+    });
+}
+
+#[test]
+fn drop_of_a_cap_meets_a_raise() {
+    model(|| {
+        let limiter = limiter(2);
+        let cap = limiter.cap_owned("cap").unwrap();
+        cap.set(1);
+        let held = limiter.try_acquire().unwrap();
+        let mut waiters = [(); 3].map(|()| request(&limiter, 1));
+        let dropping = spawn(move || drop(cap));
+        let _ = limiter.set_ceiling(3);
+        dropping.join().unwrap();
+        assert_eq!(limiter.ceiling(), 3);
+        let [a, b, c] = &mut waiters;
+        // I6: whoever of the two came second has called for both permits.
+        assert!(a.is_woken() && b.is_woken() && !c.is_woken());
+        run_all(&mut [a, b, c]);
+        drop(held);
+        run_all(&mut [c]);
+        drop(waiters.map(|task| task.output().unwrap()));
+        assert_at_rest(&limiter, 3);
+    });
+}
+
+#[test]
+fn cap_of_zero_and_back_loses_no_waiter() {
+    model(|| {
+        let limiter = limiter(1);
+        let cap = limiter.cap_owned("cap").unwrap();
+        let held = limiter.try_acquire_owned().unwrap();
+        let mut waiter = request(&limiter, 1);
+        let capping = spawn(move || {
+            cap.set(0);
+            cap.lift();
+        });
+        drop(held);
+        run_all(&mut [&mut waiter]);
+        capping.join().unwrap();
+        run_all(&mut [&mut waiter]);
+        drop(waiter.output().unwrap());
+        assert_at_rest(&limiter, 1);
+    });
+}
+
+/// I3: a permit that comes back and one that is made meet in one waiter's way into the line.
+#[test]
+fn lift_meets_enqueue() {
+    model(|| {
+        let limiter = limiter(1);
+        let cap = limiter.cap_owned("cap").unwrap();
+        cap.set(0);
+        let waiter = spawn({
+            let limiter = limiter.clone();
+            move || drop(acquire(&limiter, 1).unwrap())
+        });
+        drop(cap);
+        waiter.join().unwrap();
+        assert_at_rest(&limiter, 1);
+    });
+}
+
+/// The ninth is refused, and two that come for the last slot do not get the same.
+#[test]
+fn of_two_that_want_the_last_slot_one_gets_it() {
+    model(|| {
+        let limiter = limiter(9);
+        let caps: Vec<_> = (0..7).map(|_| limiter.cap("").unwrap()).collect();
+        let other = spawn({
+            let limiter = limiter.clone();
+            move || limiter.cap_owned("other").inspect(|cap| _ = cap.set(3))
+        });
+        let one = limiter.cap("one").inspect(|cap| _ = cap.set(3));
+        let other = other.join().unwrap();
+        assert!(one.is_ok() != other.is_ok());
+        assert_eq!(limiter.ceiling(), 3);
+        drop((one, other, caps));
+        assert_eq!(limiter.ceiling(), 9);
+    });
+}
+
+/// I8: the setting stays within the bounds, also when they change under it.
+#[test]
+fn reconfigure_meets_a_step() {
+    model(|| {
+        let limiter = limiter(4);
+        let throttle = limiter.throttle();
+        let other = spawn({
+            let limiter = limiter.clone();
+            move || {
+                limiter.reconfigure(throttle.max(4)).unwrap();
+                let snapshot = limiter.snapshot();
+                assert!(snapshot.setting <= 4 && snapshot.max == 4, "{snapshot:?} (I8)");
+            }
+        });
+        let _ = limiter.up();
+        other.join().unwrap();
+        assert_eq!((limiter.setting(), limiter.ceiling()), (4, 4));
+    });
+}
+
+/// It is not left waiting for a ceiling that will never be.
+#[test]
+fn request_above_a_lowered_max_is_not_left_waiting() {
+    model(|| {
+        let builder = Limiter::builder("").ceiling(1).max(3).hold(Duration::ZERO);
+        let limiter = Arc::new(builder.run_alone(false).build().unwrap());
+        let waiter = spawn({
+            let limiter = limiter.clone();
+            move || match acquire(&limiter, 3) {
+                Ok(permit) => assert_eq!(permit.count(), 3),
+                Err(error) => assert!(matches!(error, grmgr::AcquireError::ExceedsMax { .. })),
+            }
+        });
+        limiter.reconfigure(limiter.throttle().max(2)).unwrap();
+        waiter.join().unwrap();
+        assert_at_rest(&limiter, 1);
+    });
+}

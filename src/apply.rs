@@ -1,0 +1,153 @@
+//! Configuration that is loaded, and reloaded while the program runs.
+
+use core::fmt;
+use std::collections::BTreeMap;
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::{Adjustment, Builder, Config, InvalidConfig, Limiter, Registry};
+
+/// The cause of what a reload changes.
+const RELOAD: &str = "reload";
+
+/// What [`Registry::apply`] has done about one limiter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Applied {
+    /// The limiter's name.
+    pub limiter: String,
+    /// What became of it.
+    pub outcome: Outcome,
+}
+
+/// What became of a limiter in [`Registry::apply`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// It is new, and registered.
+    Registered,
+    /// It was known, and has the bounds, steps, holds and setting that its entry says.
+    Reconfigured {
+        /// What that did to the setting.
+        setting: Adjustment,
+        /// Options that its entry gives other values than it was made with. They cannot be changed
+        /// while it is in use, and are as they were.
+        fixed: Vec<&'static str>,
+    },
+    /// It is registered and has no entry. Nothing has been done to it.
+    Missing,
+}
+
+/// Why [`Registry::apply`] has changed nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ApplyError {
+    /// An entry makes no sense.
+    Invalid(InvalidConfig),
+    /// Two entries have one name.
+    Twice {
+        /// The name.
+        limiter: String,
+    },
+}
+
+/// Loading configuration.
+impl Registry {
+    /// Makes the limiters what the entries say: registers new ones and reconfigures known ones.
+    ///
+    /// For a limiter that is known, an entry sets what [`Limiter::reconfigure`] sets, and the
+    /// setting itself to its `ceiling`, also if an operator has moved it meanwhile; in the log of
+    /// changes the cause is "reload". Caps stay as they are, and work goes on. An entry says all: an
+    /// option that it leaves out gets its default, as when the limiter is made. Options that cannot
+    /// be changed while a limiter is in use (`patience`, `max_waiting`, `run_alone`) stay, and
+    /// those to which an entry gives another value are [named](Outcome::Reconfigured).
+    ///
+    /// Returns one result for each entry, in order, and after them those for the limiters that have
+    /// none, which stay as they are.
+    ///
+    /// # Errors
+    ///
+    /// An [`ApplyError`], found before anything is changed.
+    ///
+    /// ```
+    /// use grmgr::{Config, Limiter, Registry};
+    ///
+    /// let registry = Registry::new();
+    /// registry.apply([Config::new("db", 20)])?;
+    /// let db = registry.get("db").unwrap();
+    /// registry.apply([Config::new("db", 30), Config::new("api", 8)])?;
+    /// assert_eq!((db.ceiling(), registry.names().len()), (30, 2));
+    /// # Ok::<(), grmgr::ApplyError>(())
+    /// ```
+    pub fn apply(
+        &self,
+        configs: impl IntoIterator<Item = Config>,
+    ) -> Result<Vec<Applied>, ApplyError> {
+        let mut checked = Vec::new();
+        let mut names = BTreeMap::new();
+        for config in configs {
+            let (ceiling, throttle) = config.checked().map_err(ApplyError::Invalid)?;
+            if names.insert(config.name.clone(), ()).is_some() {
+                return Err(ApplyError::Twice { limiter: config.name });
+            }
+            checked.push((config, ceiling, throttle));
+        }
+        let missing = self.names().into_iter().filter(|name| !names.contains_key(name));
+        let missing: Vec<_> = missing.collect();
+
+        let mut applied = Vec::new();
+        for (config, ceiling, throttle) in checked {
+            let limiter = config.name.clone();
+            // Somebody else may register or remove one of this name in between.
+            let outcome = loop {
+                if let Some(known) = self.get(&config.name) {
+                    let setting = known.replace_throttle(throttle, Some(ceiling), RELOAD);
+                    break Outcome::Reconfigured { setting, fixed: known.fixed(&config) };
+                }
+                let new = Builder::from(config.clone()).build().expect("checked");
+                if self.register(new).is_ok() {
+                    break Outcome::Registered;
+                }
+            };
+            applied.push(Applied { limiter, outcome });
+        }
+        let gone = |limiter| Applied { limiter, outcome: Outcome::Missing };
+        applied.extend(missing.into_iter().map(gone));
+        Ok(applied)
+    }
+}
+
+impl Limiter {
+    /// The options to which an entry gives other values, and which cannot be changed.
+    fn fixed(&self, config: &Config) -> Vec<&'static str> {
+        let waiting = config.max_waiting.map(crate::builder::waiting);
+        let differs = [
+            ("patience", config.patience.is_some_and(|patience| patience != self.queue.patience)),
+            ("max_waiting", waiting.is_some_and(|waiting| waiting != self.queue.max_waiting)),
+            ("run_alone", config.run_alone.is_some_and(|alone| alone != self.queue.runs_alone())),
+        ];
+        differs.into_iter().filter_map(|(option, differs)| differs.then_some(option)).collect()
+    }
+}
+
+impl fmt::Display for ApplyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Invalid(invalid) => write!(f, "nothing has changed: {invalid}"),
+            Self::Twice { limiter } => write!(
+                f,
+                "nothing has changed: limiter {limiter:?} has two entries: remove one of them"
+            ),
+        }
+    }
+}
+
+impl core::error::Error for ApplyError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::Invalid(invalid) => Some(&invalid.error),
+            Self::Twice { .. } => None,
+        }
+    }
+}

@@ -1,0 +1,408 @@
+//! The hands on a ceiling, and how the lowest of them gets into the word (I15).
+//!
+//! The *setting* is one hand: it is what steps and absolute changes move, within the bounds. Each
+//! *cap* is another. In force is the lowest of them, and the word holds nothing else.
+//!
+//! Hands take *turns*. Whoever has the turn changes its value, works out the lowest of all and puts
+//! it into the word; then it gives up the turn, and does what the word obliges to. Nothing in a turn
+//! calls out: no clock, no waker, no subscriber. So it cannot panic, is over after some dozens of
+//! instructions, and no hand comes back to the limiter in its own. Acquiring and releasing take no
+//! turn.
+//!
+//! Without turns, by a compare-and-swap of the word and a second look at the hands after it, the
+//! lowest gets there in the end, but not before each call returns. A hand that was lifted has worked
+//! out the new lowest and is held up before its exchange. Another is set to just what is in force,
+//! so its owner finds nothing to change in the word, and returns. The exchange then finds the word as
+//! it was, and raises the ceiling above what the second hand allows, until its author has looked
+//! again. What would tell the two words apart is a version, for which there is no room.
+//!
+//! A turn is a mutex, and without `std`, where there is none, a flag that is waited for in a loop.
+
+use core::fmt;
+use core::ops::Deref;
+use core::time::Duration;
+
+use alloc::borrow::Cow;
+#[cfg(feature = "std")]
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+#[cfg(feature = "std")]
+use std::sync::PoisonError;
+
+use crate::state::MAX_COUNT;
+#[cfg(not(feature = "std"))]
+use crate::sync::atomic::{
+    AtomicBool,
+    Ordering::{Acquire, Release},
+};
+use crate::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use crate::sync::const_unless_loom;
+#[cfg(feature = "std")]
+use crate::sync::{Mutex, MutexGuard};
+use crate::throttle::Rule;
+use crate::{Adjust, Adjustment, Limiter, Throttle};
+
+/// How many caps there may be at once.
+const CAPS: usize = 8;
+/// Where a cap stands that caps nothing.
+const LIFTED: u32 = MAX_COUNT as u32;
+/// A slot that no cap has.
+const FREE: u32 = u32::MAX;
+
+/// What moves a limiter's ceiling: see [`Limiter::cap`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum Hand {
+    /// The setting.
+    Setting,
+    /// A cap.
+    Cap,
+}
+
+/// The causes of the caps, each in its slot; none before the first cap.
+#[cfg(feature = "std")]
+type Causes = Option<Box<[Option<Cow<'static, str>>; CAPS]>>;
+
+/// All that is changed in turns. Relaxed throughout: the turn orders it for those who take one, and
+/// others read single values.
+#[derive(Debug)]
+pub(crate) struct Hands {
+    pub(crate) rule: Rule,
+    pub(crate) setting: AtomicU32,
+    caps: [AtomicU32; CAPS],
+    #[cfg(feature = "std")]
+    turn: Mutex<Causes>,
+    /// Set while somebody has the turn.
+    #[cfg(not(feature = "std"))]
+    turn: AtomicBool,
+}
+
+/// The turn, until it is dropped.
+pub(crate) struct Turn<'a> {
+    hands: &'a Hands,
+    #[cfg(feature = "std")]
+    causes: MutexGuard<'a, Causes>,
+}
+
+impl Hands {
+    const_unless_loom! {
+        pub(crate) fn new(setting: usize, throttle: Throttle) -> Self {
+            Self {
+                rule: Rule::new(throttle),
+                setting: AtomicU32::new(setting as u32),
+                caps: free(),
+                #[cfg(feature = "std")]
+                turn: Mutex::new(None),
+                #[cfg(not(feature = "std"))]
+                turn: AtomicBool::new(false),
+            }
+        }
+    }
+
+    /// Waits for the turn.
+    pub(crate) fn turn(&self) -> Turn<'_> {
+        #[cfg(feature = "std")]
+        let causes = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        // Acquire pairs with the Release of whoever had it before.
+        #[cfg(not(feature = "std"))]
+        while self.turn.compare_exchange(false, true, Acquire, Relaxed).is_err() {
+            core::hint::spin_loop();
+        }
+        Turn {
+            hands: self,
+            #[cfg(feature = "std")]
+            causes,
+        }
+    }
+
+    pub(crate) fn setting(&self) -> usize {
+        self.setting.load(Relaxed) as usize
+    }
+
+    fn lowest(&self) -> usize {
+        let caps = self.caps.iter().map(|cap| cap.load(Relaxed));
+        caps.fold(self.setting.load(Relaxed), u32::min) as usize
+    }
+}
+
+impl Turn<'_> {
+    /// I7, I8.
+    pub(crate) fn adjust(&self, adjust: Adjust, now: Duration) -> Adjustment {
+        let Hands { rule, setting, .. } = self.hands;
+        let from = self.hands.setting();
+        let to = rule.read().next(from, adjust);
+        if to == from {
+            return Adjustment::Unchanged { ceiling: from };
+        }
+        let (up, down) = rule.held(now);
+        let remaining = match adjust {
+            Adjust::Up => up,
+            Adjust::Down => down,
+            Adjust::To(_) => Duration::ZERO,
+        };
+        if !remaining.is_zero() {
+            return Adjustment::Held { remaining };
+        }
+        rule.changed(now);
+        setting.store(to as u32, Relaxed);
+        Adjustment::Changed { from, to }
+    }
+
+    /// Puts the setting within new bounds as well, at `setting` if that is given.
+    pub(crate) fn reconfigure(
+        &self,
+        throttle: Throttle,
+        setting: Option<usize>,
+        now: Duration,
+    ) -> Adjustment {
+        self.hands.rule.replace(throttle);
+        self.adjust(Adjust::To(setting.unwrap_or(self.hands.setting())), now)
+    }
+
+    /// Moves a cap, and returns where it was.
+    fn set(&self, slot: usize, to: u32) -> u32 {
+        self.hands.caps[slot].swap(to, Relaxed)
+    }
+
+    /// A slot for a new cap, or the causes of those there.
+    fn claim(&mut self, cause: Cow<'static, str>) -> Result<usize, Vec<Cow<'static, str>>> {
+        let free = self.hands.caps.iter().position(|cap| cap.load(Relaxed) == FREE);
+        let Some(slot) = free else {
+            #[cfg(feature = "std")]
+            return Err(self
+                .causes
+                .iter()
+                .flat_map(|causes| causes.iter())
+                .flatten()
+                .cloned()
+                .collect());
+            #[cfg(not(feature = "std"))]
+            return Err(Vec::new());
+        };
+        self.set(slot, LIFTED);
+        #[cfg(feature = "std")]
+        {
+            self.causes.get_or_insert_default()[slot] = Some(cause);
+        }
+        #[cfg(not(feature = "std"))]
+        let _ = cause;
+        Ok(slot)
+    }
+
+    /// Lifts a cap and frees its slot; returns where it was.
+    fn free(&mut self, slot: usize) -> u32 {
+        #[cfg(feature = "std")]
+        if let Some(causes) = &mut *self.causes {
+            causes[slot] = None;
+        }
+        self.set(slot, FREE)
+    }
+
+    /// The caps that are set, with their causes.
+    #[cfg(feature = "std")]
+    pub(crate) fn caps(&self) -> Vec<(Cow<'static, str>, usize)> {
+        let causes = self.causes.iter().flat_map(|causes| causes.iter());
+        let at = self.hands.caps.iter().map(|cap| cap.load(Relaxed));
+        let set = causes.zip(at).filter(|(_, at)| *at < LIFTED);
+        set.filter_map(|(cause, at)| Some((cause.clone()?, at as usize))).collect()
+    }
+}
+
+#[cfg(not(feature = "std"))]
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.hands.turn.store(false, Release);
+    }
+}
+
+#[cfg(not(loom))]
+const fn free() -> [AtomicU32; CAPS] {
+    [const { AtomicU32::new(FREE) }; CAPS]
+}
+
+#[cfg(loom)]
+fn free() -> [AtomicU32; CAPS] {
+    core::array::from_fn(|_| AtomicU32::new(FREE))
+}
+
+/// Capping the ceiling.
+impl Limiter {
+    /// Puts another hand on the ceiling, besides the setting: in force is the lowest of them.
+    ///
+    /// Each part of a program that has a reason to keep the ceiling low takes a cap of its own, and
+    /// none overwrites another. A cap moves no [setting](Self::setting) and has no hold, and
+    /// [`min`](crate::Builder::min) does not apply to it. It caps nothing until it is
+    /// [set](CapOf::set), and no more when it is dropped. There may be 8 at once. On a closed limiter
+    /// it works as on any, and makes no difference.
+    ///
+    /// `cause` goes into [`caps`](Self::caps) and the log of changes.
+    ///
+    /// # Errors
+    ///
+    /// [`TooManyCaps`], which names those there.
+    ///
+    /// ```
+    /// use grmgr::Limiter;
+    ///
+    /// let db = Limiter::new("db", 20);
+    /// let pressure = db.cap("pressure")?;
+    /// pressure.set(5);
+    /// assert_eq!((db.ceiling(), db.setting()), (5, 20));
+    /// drop(pressure);
+    /// assert_eq!(db.ceiling(), 20);
+    /// # Ok::<(), grmgr::TooManyCaps>(())
+    /// ```
+    pub fn cap(&self, cause: impl Into<Cow<'static, str>>) -> Result<Cap<'_>, TooManyCaps> {
+        CapOf::new(self, cause.into())
+    }
+
+    /// [`cap`](Self::cap) that keeps the limiter alive.
+    ///
+    /// # Errors
+    ///
+    /// As [`cap`](Self::cap).
+    pub fn cap_owned(
+        self: &Arc<Self>,
+        cause: impl Into<Cow<'static, str>>,
+    ) -> Result<OwnedCap, TooManyCaps> {
+        CapOf::new(self.clone(), cause.into())
+    }
+
+    /// The caps that are set, each with its cause. Those above the setting are among them.
+    ///
+    /// Only with feature `std`: without it each cause is known to its [`Cap`] alone.
+    #[cfg(feature = "std")]
+    pub fn caps(&self) -> Vec<(Cow<'static, str>, usize)> {
+        self.hands.turn().caps()
+    }
+
+    /// Lets a hand change in its turn, puts the lowest into the word, and wakes those for whom that
+    /// makes room. Also returns the ceiling that is in force then.
+    pub(crate) fn in_turn<R>(&self, change: impl FnOnce(&mut Turn<'_>) -> R) -> (R, usize) {
+        let mut turn = self.hands.turn();
+        let result = change(&mut turn);
+        let lowest = self.hands.lowest();
+        let moved = self.queue.set_ceiling(lowest);
+        drop(turn);
+        if let Some(word) = moved {
+            self.queue.settle(word);
+        }
+        (result, lowest)
+    }
+}
+
+/// One hand on a ceiling; see [`CapOf`].
+pub type Cap<'a> = CapOf<&'a Limiter>;
+
+/// One hand on the ceiling of a limiter that it keeps alive; see [`CapOf`].
+pub type OwnedCap = CapOf<Arc<Limiter>>;
+
+/// One hand on a ceiling, from [`Limiter::cap`]. Used under its names [`Cap`] and [`OwnedCap`].
+///
+/// Dropping it lifts it, and makes room for another.
+#[must_use = "a cap that is dropped at once caps nothing"]
+pub struct CapOf<L: Deref<Target = Limiter>> {
+    limiter: L,
+    slot: usize,
+    cause: Cow<'static, str>,
+}
+
+impl<L: Deref<Target = Limiter>> CapOf<L> {
+    fn new(limiter: L, cause: Cow<'static, str>) -> Result<Self, TooManyCaps> {
+        let claimed = limiter.hands.turn().claim(cause.clone());
+        match claimed {
+            Ok(slot) => Ok(Self { limiter, slot, cause }),
+            Err(causes) => Err(TooManyCaps { limiter: limiter.name().into(), causes }),
+        }
+    }
+
+    /// Sets the cap, 0 to [`Limiter::MAX_CEILING`]: from now on the ceiling is no higher than this.
+    ///
+    /// Returns at once, as [`Limiter::adjust`] does, and what it returns speaks of the cap, not of
+    /// the ceiling. A cap of 0 stops all grants. One of `MAX_CEILING` or more caps nothing: that is
+    /// where a cap stands that has not been set, or is lifted.
+    pub fn set(&self, ceiling: usize) -> Adjustment {
+        let to = ceiling.min(MAX_COUNT);
+        // I18: asked before anything changes.
+        let at = self.limiter.now_for_log();
+        let limiter = &*self.limiter;
+        let (from, in_force) = limiter.in_turn(|turn| turn.set(self.slot, to as u32) as usize);
+        if from == to {
+            return Adjustment::Unchanged { ceiling: to };
+        }
+        limiter.on_changed(Hand::Cap, from, to, in_force, self.cause.clone(), at);
+        Adjustment::Changed { from, to }
+    }
+
+    /// Lets the ceiling rise to what the others allow: `set(Limiter::MAX_CEILING)`.
+    pub fn lift(&self) {
+        self.set(MAX_COUNT);
+    }
+
+    /// Where it stands, if it caps anything.
+    pub fn get(&self) -> Option<usize> {
+        let value = self.limiter.hands.caps[self.slot].load(Relaxed);
+        (value < LIFTED).then_some(value as usize)
+    }
+
+    /// What it was taken for.
+    pub fn cause(&self) -> &str {
+        &self.cause
+    }
+
+    /// The limiter whose ceiling it caps.
+    pub fn limiter(&self) -> &Limiter {
+        &self.limiter
+    }
+}
+
+impl<L: Deref<Target = Limiter>> Drop for CapOf<L> {
+    fn drop(&mut self) {
+        let limiter = &*self.limiter;
+        let (from, in_force) = limiter.in_turn(|turn| turn.free(self.slot));
+        if from < LIFTED {
+            // The clock last: if it panics, the cap is lifted all the same.
+            let (cause, at) = (core::mem::take(&mut self.cause), limiter.now_for_log());
+            limiter.on_changed(Hand::Cap, from as usize, MAX_COUNT, in_force, cause, at);
+        }
+    }
+}
+
+impl<L: Deref<Target = Limiter>> fmt::Debug for CapOf<L> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cap")
+            .field("limiter", &self.limiter.name())
+            .field("cause", &self.cause)
+            .field("at", &self.get())
+            .finish()
+    }
+}
+
+/// A limiter has as many caps as it can have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TooManyCaps {
+    /// The limiter's name.
+    pub limiter: String,
+    /// What the caps there were taken for; without feature `std` that is not known.
+    pub causes: Vec<Cow<'static, str>>,
+}
+
+impl fmt::Display for TooManyCaps {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "limiter {:?} has {CAPS} caps already", self.limiter)?;
+        for (i, cause) in self.causes.iter().enumerate() {
+            write!(f, "{}{cause:?}", if i == 0 { " (" } else { ", " })?;
+        }
+        let end = if self.causes.is_empty() { "" } else { ")" };
+        write!(
+            f,
+            "{end}: drop one of them, or let several causes share one and set it to the lowest"
+        )
+    }
+}
+
+impl core::error::Error for TooManyCaps {}

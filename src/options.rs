@@ -1,0 +1,154 @@
+//! The options of a limiter in a `static`.
+
+use core::time::Duration;
+
+use crate::state::newcomer_barrier;
+use crate::sync::atomic::AtomicU32;
+use crate::throttle::Rule;
+use crate::{Limiter, Step, Throttle};
+
+/// Puts another rule in the place of the first; `$refused` is what the compiler says if it makes no
+/// sense. (A macro, because a `const fn` can neither call a closure nor look into an atomic that it
+/// does not own.)
+macro_rules! replace_rule {
+    ($limiter:ident, |$throttle:ident| $new:expr, $refused:literal) => {{
+        let $throttle = $limiter.hands.rule.into_throttle();
+        let throttle: Throttle = $new;
+        let ceiling = $limiter.hands.setting.into_inner();
+        let within = throttle.min <= ceiling as usize && ceiling as usize <= throttle.max;
+        assert!(within && throttle.check().is_ok(), $refused);
+        $limiter.hands.setting = AtomicU32::new(ceiling);
+        $limiter.hands.rule = Rule::new(throttle);
+        let alone_above = $limiter.queue.alone_above.into_inner();
+        let alone_above = if alone_above == 0 { 0 } else { throttle.max as u32 };
+        $limiter.queue.alone_above = AtomicU32::new(alone_above);
+        $limiter
+    }};
+}
+
+/// Options for a `static`.
+///
+/// Each is a `const fn` that moves the limiter through, and does what the option of
+/// [`Builder`](crate::Builder) does that is named like it. They are for a limiter that has not been
+/// used yet. Their order makes no difference, but `with_hold` sets both holds. In a constant, what
+/// the builder refuses does not compile.
+///
+/// ```
+/// use std::time::Duration;
+/// use grmgr::{Limiter, Step};
+///
+/// static DB: Limiter = Limiter::const_new("db", 20)
+///     .with_min(5)
+///     .with_max(50)
+///     .with_down(Step::Percent(50))
+///     .with_hold_down(Duration::from_secs(5))
+///     .with_max_waiting(1_000);
+///
+/// assert_eq!((DB.ceiling(), DB.throttle().min), (20, 5));
+/// ```
+impl Limiter {
+    /// The lowest setting: see [`Builder::min`](crate::Builder::min).
+    ///
+    /// # Panics
+    ///
+    /// If it is above the ceiling.
+    #[must_use]
+    #[track_caller]
+    pub const fn with_min(mut self, min: usize) -> Self {
+        replace_rule!(
+            self,
+            |throttle| throttle.min(min),
+            "`with_min` is above the ceiling: lower it, or raise the ceiling in `const_new`"
+        )
+    }
+
+    /// The highest setting: see [`Builder::max`](crate::Builder::max).
+    ///
+    /// # Panics
+    ///
+    /// If it is below the ceiling, or above [`MAX_CEILING`](Self::MAX_CEILING).
+    #[must_use]
+    #[track_caller]
+    pub const fn with_max(mut self, max: usize) -> Self {
+        replace_rule!(
+            self,
+            |throttle| throttle.max(max),
+            "`with_max` has to be between the ceiling in `const_new` and Limiter::MAX_CEILING"
+        )
+    }
+
+    /// The step up: see [`Builder::up`](crate::Builder::up).
+    ///
+    /// # Panics
+    ///
+    /// If it is of 0, or of more than [`MAX_CEILING`](Self::MAX_CEILING) or 100 %.
+    #[must_use]
+    #[track_caller]
+    pub const fn with_up(mut self, up: Step) -> Self {
+        replace_rule!(
+            self,
+            |throttle| Throttle { up, ..throttle },
+            "`with_up` has to be a step of 1 to Limiter::MAX_CEILING, or of 1 to 100 percent"
+        )
+    }
+
+    /// The step down: see [`Builder::down`](crate::Builder::down).
+    ///
+    /// # Panics
+    ///
+    /// If it is of 0, or of more than [`MAX_CEILING`](Self::MAX_CEILING) or 100 %.
+    #[must_use]
+    #[track_caller]
+    pub const fn with_down(mut self, down: Step) -> Self {
+        replace_rule!(
+            self,
+            |throttle| Throttle { down, ..throttle },
+            "`with_down` has to be a step of 1 to Limiter::MAX_CEILING, or of 1 to 100 percent"
+        )
+    }
+
+    /// Both holds: see [`Builder::hold`](crate::Builder::hold).
+    #[must_use]
+    pub const fn with_hold(self, hold: Duration) -> Self {
+        self.with_hold_up(hold).with_hold_down(hold)
+    }
+
+    /// The hold of steps up: see [`Builder::hold_up`](crate::Builder::hold_up).
+    #[must_use]
+    pub const fn with_hold_up(mut self, hold: Duration) -> Self {
+        self.hands.rule = Rule::new(self.hands.rule.into_throttle().hold_up(hold));
+        self
+    }
+
+    /// The hold of steps down: see [`Builder::hold_down`](crate::Builder::hold_down).
+    #[must_use]
+    pub const fn with_hold_down(mut self, hold: Duration) -> Self {
+        self.hands.rule = Rule::new(self.hands.rule.into_throttle().hold_down(hold));
+        self
+    }
+
+    /// How often newcomers may overtake the head: see [`Builder::patience`](crate::Builder::patience).
+    #[must_use]
+    pub const fn with_patience(mut self, patience: u32) -> Self {
+        self.queue.patience = patience;
+        self.queue.barrier = newcomer_barrier(patience);
+        self
+    }
+
+    /// Whether large requests run alone: see [`Builder::run_alone`](crate::Builder::run_alone).
+    #[must_use]
+    pub const fn with_run_alone(mut self, run_alone: bool) -> Self {
+        let throttle = self.hands.rule.into_throttle();
+        self.hands.rule = Rule::new(throttle);
+        let alone_above = if run_alone { 0 } else { throttle.max as u32 };
+        self.queue.alone_above = AtomicU32::new(alone_above);
+        self
+    }
+
+    /// How many may wait: see [`Builder::max_waiting`](crate::Builder::max_waiting).
+    #[must_use]
+    pub const fn with_max_waiting(mut self, max_waiting: usize) -> Self {
+        self.queue.max_waiting = crate::builder::waiting(max_waiting);
+        self
+    }
+}
