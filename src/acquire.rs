@@ -128,6 +128,7 @@ impl<L: Deref<Target = Limiter>> AcquireOf<L> {
     #[cold]
     fn poll_waiting(&mut self, cx: &mut Context<'_>) -> Poll<Result<PermitOf<L>, AcquireError>> {
         let limiter = self.limiter.as_deref().expect(ANSWERED);
+        limiter.end_terms_if_any();
         let n = self.waiter.n();
         let waited = self.waiter.is_waiting();
         let answer = if waited { None } else { limiter.answer_without_waiting(n) };
@@ -165,9 +166,31 @@ impl<L: Deref<Target = Limiter>> AcquireOf<L> {
     #[cold]
     fn cancel(&mut self) {
         if let Some(limiter) = self.limiter.as_deref() {
-            let given_back = self.waiter.cancel(&limiter.queue);
+            // Also if the clock panics that is asked for the end of terms (I18).
+            let mut leave = LeaveOnDrop { waiter: &mut self.waiter, limiter };
+            limiter.end_terms_if_any();
+            let given_back = leave.now();
             limiter.on_cancelled(given_back);
         }
+    }
+}
+
+/// Takes a waiter out of the line.
+struct LeaveOnDrop<'a> {
+    waiter: &'a mut Waiter,
+    limiter: &'a Limiter,
+}
+
+impl LeaveOnDrop<'_> {
+    /// Returns whether it gave back a permit that it had been handed.
+    fn now(&mut self) -> bool {
+        self.waiter.cancel(&self.limiter.queue)
+    }
+}
+
+impl Drop for LeaveOnDrop<'_> {
+    fn drop(&mut self) {
+        self.now();
     }
 }
 

@@ -7,6 +7,7 @@ use alloc::borrow::Cow;
 use alloc::boxed::Box;
 
 use crate::clock::Clock;
+use crate::limiter::ItsClock;
 use crate::state::MAX_COUNT;
 use crate::{ConfigError, Limiter, Step, Throttle};
 
@@ -44,7 +45,7 @@ pub struct Builder {
     patience: u32,
     max_waiting: Option<usize>,
     run_alone: bool,
-    clock: Option<Box<dyn Clock>>,
+    clock: Option<ItsClock>,
     #[cfg(feature = "stats")]
     track_holders: bool,
 }
@@ -145,7 +146,7 @@ impl Builder {
     /// Where holds get the time from. Default: [`SystemClock`](crate::SystemClock); without
     /// feature `std` there is none.
     pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
-        self.clock = Some(Box::new(clock));
+        self.clock = Some(Box::new(Box::new(clock)));
         self
     }
 

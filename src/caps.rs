@@ -31,18 +31,20 @@ use alloc::vec::Vec;
 #[cfg(feature = "std")]
 use std::sync::PoisonError;
 
+#[cfg(feature = "std")]
+use crate::clock::nanos;
 use crate::state::MAX_COUNT;
+use crate::state::TIMED;
+#[cfg(feature = "std")]
+use crate::sync::atomic::AtomicU64;
 #[cfg(not(feature = "std"))]
-use crate::sync::atomic::{
-    AtomicBool,
-    Ordering::{Acquire, Release},
-};
-use crate::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use crate::sync::atomic::Ordering::{Acquire, Release};
+use crate::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use crate::sync::const_unless_loom;
 #[cfg(feature = "std")]
 use crate::sync::{Mutex, MutexGuard};
 use crate::throttle::Rule;
-use crate::{Adjust, Adjustment, Limiter, Throttle};
+use crate::{Adjust, Adjustment, Handle, Limiter, Throttle};
 
 /// How many caps there may be at once.
 const CAPS: usize = 8;
@@ -62,9 +64,23 @@ pub enum Hand {
     Cap,
 }
 
-/// The causes of the caps, each in its slot; none before the first cap.
+/// What is known of the cap in a slot besides where it stands.
 #[cfg(feature = "std")]
-type Causes = Option<Box<[Option<Cow<'static, str>>; CAPS]>>;
+#[derive(Debug, Default)]
+struct Note {
+    /// `None`: no cap has the slot.
+    cause: Option<Cow<'static, str>>,
+    /// When it moves by itself, in nanoseconds of the limiter's clock, and where to.
+    term: Option<(u64, u32)>,
+}
+
+/// One for each slot; none before the first cap.
+#[cfg(feature = "std")]
+type Notes = Option<Box<[Note; CAPS]>>;
+
+/// A cap that has come to the end of its term: from where to where, and what it was taken for.
+#[cfg(feature = "std")]
+type Ended = (usize, usize, Cow<'static, str>);
 
 /// All that is changed in turns. Relaxed throughout: the turn orders it for those who take one, and
 /// others read single values.
@@ -73,8 +89,13 @@ pub(crate) struct Hands {
     pub(crate) rule: Rule,
     pub(crate) setting: AtomicU32,
     caps: [AtomicU32; CAPS],
+    /// While it is paused the word has a ceiling of 0, whatever the hands say.
+    paused: AtomicBool,
+    /// When the first term ends, in nanoseconds of the limiter's clock; `u64::MAX`: there is none.
     #[cfg(feature = "std")]
-    turn: Mutex<Causes>,
+    term_ends: AtomicU64,
+    #[cfg(feature = "std")]
+    turn: Mutex<Notes>,
     /// Set while somebody has the turn.
     #[cfg(not(feature = "std"))]
     turn: AtomicBool,
@@ -84,7 +105,7 @@ pub(crate) struct Hands {
 pub(crate) struct Turn<'a> {
     hands: &'a Hands,
     #[cfg(feature = "std")]
-    causes: MutexGuard<'a, Causes>,
+    notes: MutexGuard<'a, Notes>,
 }
 
 impl Hands {
@@ -94,6 +115,9 @@ impl Hands {
                 rule: Rule::new(throttle),
                 setting: AtomicU32::new(setting as u32),
                 caps: free(),
+                paused: AtomicBool::new(false),
+                #[cfg(feature = "std")]
+                term_ends: AtomicU64::new(u64::MAX),
                 #[cfg(feature = "std")]
                 turn: Mutex::new(None),
                 #[cfg(not(feature = "std"))]
@@ -105,7 +129,7 @@ impl Hands {
     /// Waits for the turn.
     pub(crate) fn turn(&self) -> Turn<'_> {
         #[cfg(feature = "std")]
-        let causes = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let notes = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         // Acquire pairs with the Release of whoever had it before.
         #[cfg(not(feature = "std"))]
         while self.turn.compare_exchange(false, true, Acquire, Relaxed).is_err() {
@@ -114,7 +138,7 @@ impl Hands {
         Turn {
             hands: self,
             #[cfg(feature = "std")]
-            causes,
+            notes,
         }
     }
 
@@ -122,9 +146,22 @@ impl Hands {
         self.setting.load(Relaxed) as usize
     }
 
-    fn lowest(&self) -> usize {
+    /// The ceiling in force, but for a pause.
+    pub(crate) fn lowest(&self) -> usize {
         let caps = self.caps.iter().map(|cap| cap.load(Relaxed));
         caps.fold(self.setting.load(Relaxed), u32::min) as usize
+    }
+
+    pub(crate) fn is_paused(&self) -> bool {
+        self.paused.load(Relaxed)
+    }
+
+    /// Whether any cap has a term.
+    fn is_timed(&self) -> bool {
+        #[cfg(feature = "std")]
+        return self.term_ends.load(Relaxed) != u64::MAX;
+        #[cfg(not(feature = "std"))]
+        false
     }
 }
 
@@ -162,9 +199,43 @@ impl Turn<'_> {
         self.adjust(Adjust::To(setting.unwrap_or(self.hands.setting())), now)
     }
 
-    /// Moves a cap, and returns where it was.
-    fn set(&self, slot: usize, to: u32) -> u32 {
+    pub(crate) fn pause(&self, paused: bool) {
+        self.hands.paused.store(paused, Relaxed);
+    }
+
+    /// Moves a cap, which ends its term, and returns where it was.
+    fn set(&mut self, slot: usize, to: u32) -> u32 {
+        #[cfg(feature = "std")]
+        if self.hands.is_timed() {
+            self.set_term(slot, None);
+        }
         self.hands.caps[slot].swap(to, Relaxed)
+    }
+
+    /// Gives a cap a term, or none.
+    #[cfg(feature = "std")]
+    fn set_term(&mut self, slot: usize, term: Option<(u64, u32)>) {
+        let notes = self.notes.get_or_insert_default();
+        notes[slot].term = term;
+        let first = notes.iter().filter_map(|note| Some(note.term?.0)).min();
+        self.hands.term_ends.store(first.unwrap_or(u64::MAX), Relaxed);
+    }
+
+    /// Moves the caps whose terms have ended by `now`.
+    #[cfg(feature = "std")]
+    fn end_terms(&mut self, now: u64) -> Vec<Ended> {
+        let mut ended = Vec::new();
+        for slot in 0..CAPS {
+            let note = self.notes.as_ref().map(|notes| &notes[slot]);
+            if let Some(Note { cause: Some(cause), term: Some((at, then)) }) = note
+                && *at <= now
+            {
+                let (cause, then) = (cause.clone(), *then);
+                let from = self.set(slot, then);
+                ended.push((from as usize, then as usize, cause));
+            }
+        }
+        ended
     }
 
     /// A slot for a new cap, or the causes of those there.
@@ -173,11 +244,10 @@ impl Turn<'_> {
         let Some(slot) = free else {
             #[cfg(feature = "std")]
             return Err(self
-                .causes
+                .notes
                 .iter()
-                .flat_map(|causes| causes.iter())
-                .flatten()
-                .cloned()
+                .flat_map(|notes| notes.iter())
+                .filter_map(|note| note.cause.clone())
                 .collect());
             #[cfg(not(feature = "std"))]
             return Err(Vec::new());
@@ -185,7 +255,7 @@ impl Turn<'_> {
         self.set(slot, LIFTED);
         #[cfg(feature = "std")]
         {
-            self.causes.get_or_insert_default()[slot] = Some(cause);
+            self.notes.get_or_insert_default()[slot].cause = Some(cause);
         }
         #[cfg(not(feature = "std"))]
         let _ = cause;
@@ -194,20 +264,21 @@ impl Turn<'_> {
 
     /// Lifts a cap and frees its slot; returns where it was.
     fn free(&mut self, slot: usize) -> u32 {
+        let from = self.set(slot, FREE);
         #[cfg(feature = "std")]
-        if let Some(causes) = &mut *self.causes {
-            causes[slot] = None;
+        if let Some(notes) = &mut *self.notes {
+            notes[slot].cause = None;
         }
-        self.set(slot, FREE)
+        from
     }
 
     /// The caps that are set, with their causes.
     #[cfg(feature = "std")]
     pub(crate) fn caps(&self) -> Vec<(Cow<'static, str>, usize)> {
-        let causes = self.causes.iter().flat_map(|causes| causes.iter());
+        let notes = self.notes.iter().flat_map(|notes| notes.iter());
         let at = self.hands.caps.iter().map(|cap| cap.load(Relaxed));
-        let set = causes.zip(at).filter(|(_, at)| *at < LIFTED);
-        set.filter_map(|(cause, at)| Some((cause.clone()?, at as usize))).collect()
+        let set = notes.zip(at).filter(|(_, at)| *at < LIFTED);
+        set.filter_map(|(note, at)| Some((note.cause.clone()?, at as usize))).collect()
     }
 }
 
@@ -268,7 +339,7 @@ impl Limiter {
         self: &Arc<Self>,
         cause: impl Into<Cow<'static, str>>,
     ) -> Result<OwnedCap, TooManyCaps> {
-        CapOf::new(self.clone(), cause.into())
+        Handle::from(self).cap_owned(cause)
     }
 
     /// The caps that are set, each with its cause. Those above the setting are among them.
@@ -276,6 +347,7 @@ impl Limiter {
     /// Only with feature `std`: without it each cause is known to its [`Cap`] alone.
     #[cfg(feature = "std")]
     pub fn caps(&self) -> Vec<(Cow<'static, str>, usize)> {
+        self.end_terms_if_any();
         self.hands.turn().caps()
     }
 
@@ -285,12 +357,63 @@ impl Limiter {
         let mut turn = self.hands.turn();
         let result = change(&mut turn);
         let lowest = self.hands.lowest();
-        let moved = self.queue.set_ceiling(lowest);
+        let in_force = if self.hands.is_paused() { 0 } else { lowest };
+        let moved = self.queue.set_ceiling(in_force, self.hands.is_timed());
         drop(turn);
         if let Some(word) = moved {
             self.queue.settle(word);
         }
         (result, lowest)
+    }
+
+    /// Moves the caps whose terms have ended. To be called before anything is granted.
+    #[cfg(feature = "std")]
+    #[cold]
+    pub(crate) fn end_terms(&self) {
+        let now = self.now().unwrap_or_default();
+        let now_nanos = nanos(now);
+        // Relaxed: the caller has seen in the word that there is a term, and with it when it ends.
+        if now_nanos < self.hands.term_ends.load(Relaxed) {
+            return;
+        }
+        let (ended, in_force) = self.in_turn(|turn| turn.end_terms(now_nanos));
+        for (from, to, cause) in ended {
+            if from != to {
+                self.on_changed(Hand::Cap, from, to, in_force, cause, now);
+            }
+        }
+    }
+
+    #[cfg(not(feature = "std"))]
+    pub(crate) fn end_terms(&self) {}
+
+    /// The same where it is not known whether any cap has a term.
+    #[inline]
+    pub(crate) fn end_terms_if_any(&self) {
+        if self.queue.word().has(TIMED) {
+            self.end_terms();
+        }
+    }
+}
+
+impl Handle {
+    /// [`Limiter::cap`] that keeps the limiter alive.
+    ///
+    /// # Errors
+    ///
+    /// As [`cap`](Limiter::cap).
+    ///
+    /// ```
+    /// use grmgr::{Handle, Limiter};
+    ///
+    /// let db = Handle::from(Limiter::new("db", 20));
+    /// let share = db.cap_owned("cluster")?;
+    /// share.set(5);
+    /// assert_eq!(db.ceiling(), 5);
+    /// # Ok::<(), grmgr::TooManyCaps>(())
+    /// ```
+    pub fn cap_owned(&self, cause: impl Into<Cow<'static, str>>) -> Result<OwnedCap, TooManyCaps> {
+        CapOf::new(self.clone(), cause.into())
     }
 }
 
@@ -298,7 +421,7 @@ impl Limiter {
 pub type Cap<'a> = CapOf<&'a Limiter>;
 
 /// One hand on the ceiling of a limiter that it keeps alive; see [`CapOf`].
-pub type OwnedCap = CapOf<Arc<Limiter>>;
+pub type OwnedCap = CapOf<Handle>;
 
 /// One hand on a ceiling, from [`Limiter::cap`]. Used under its names [`Cap`] and [`OwnedCap`].
 ///
@@ -330,10 +453,58 @@ impl<L: Deref<Target = Limiter>> CapOf<L> {
         let at = self.limiter.now_for_log();
         let limiter = &*self.limiter;
         let (from, in_force) = limiter.in_turn(|turn| turn.set(self.slot, to as u32) as usize);
+        self.moved(from, to, in_force, at)
+    }
+
+    /// Sets the cap to `ceiling` until the limiter's clock says `at`, and to `then` from there on, also
+    /// if nobody comes back to do it.
+    ///
+    /// Both are as in [`set`](Self::set), as is what is returned: it speaks of the cap now. `at` is a
+    /// time of the limiter's [clock](crate::Clock). The next `set`, `set_until` or `lift` of this cap
+    /// replaces the term. If `at` is not in the future, the cap is at `then` when this returns.
+    ///
+    /// Nothing watches the clock: as long as a cap of the limiter has a term, each grant asks it first,
+    /// in passing. So no permit is granted at the old ceiling after `at`, not even by a process that was
+    /// stopped and has just been woken. Until something is granted or asked for, the cap may be shown
+    /// where it was, and waiters are not woken by the end of a term that raises it.
+    ///
+    /// Only with feature `std`.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use grmgr::{Limiter, ManualClock};
+    ///
+    /// let clock = ManualClock::new();
+    /// let db = Limiter::builder("db").ceiling(20).clock(clock.clone()).build()?;
+    /// let share = db.cap("cluster")?;
+    /// share.set_until(5, 0, Duration::from_secs(15));
+    /// assert!(db.try_acquire().is_ok());
+    /// clock.advance(Duration::from_secs(15));
+    /// assert!(db.try_acquire().is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[cfg(feature = "std")]
+    pub fn set_until(&self, ceiling: usize, then: usize, at: Duration) -> Adjustment {
+        let limiter = &*self.limiter;
+        // I18: asked before anything changes.
+        let now = limiter.now().unwrap_or_default();
+        if at <= now {
+            return self.set(then);
+        }
+        let (to, then) = (ceiling.min(MAX_COUNT), then.min(MAX_COUNT));
+        let (from, in_force) = limiter.in_turn(|turn| {
+            let from = turn.set(self.slot, to as u32) as usize;
+            turn.set_term(self.slot, Some((nanos(at), then as u32)));
+            from
+        });
+        self.moved(from, to, in_force, now)
+    }
+
+    fn moved(&self, from: usize, to: usize, in_force: usize, at: Duration) -> Adjustment {
         if from == to {
             return Adjustment::Unchanged { ceiling: to };
         }
-        limiter.on_changed(Hand::Cap, from, to, in_force, self.cause.clone(), at);
+        self.limiter.on_changed(Hand::Cap, from, to, in_force, self.cause.clone(), at);
         Adjustment::Changed { from, to }
     }
 

@@ -43,6 +43,7 @@ impl<L: Deref<Target = Limiter> + Unpin> Future for WaitOf<L> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let Self { limiter, listener } = &mut *self;
+        limiter.end_terms_if_any();
         let queue = &limiter.queue;
         if listener.is_none() {
             match queue.listen_idle() {

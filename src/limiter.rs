@@ -16,15 +16,18 @@ use crate::idle::WaitOf;
 use crate::observe::Held;
 use crate::permit::PermitOf;
 use crate::queue::Queue;
-use crate::state::{CLOSED, MAX_COUNT, PAUSED};
+use crate::state::{CLOSED, MAX_COUNT};
 #[cfg(feature = "stats")]
 use crate::stats::{Counters, Holders};
-use crate::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use crate::sync::atomic::Ordering::Relaxed;
 use crate::sync::const_unless_loom;
 use crate::{
     Acquire, AcquireError, AcquireOf, Adjust, Adjustment, ConfigError, Permit, Run, Throttle,
     TryAcquireError, Wait,
 };
+
+/// A clock of one's own. Boxed twice: hardly any limiter has one, and each would be larger for it.
+pub(crate) type ItsClock = Box<Box<dyn Clock>>;
 
 /// The cause of changes that are made by hand.
 pub(crate) const MANUAL: &str = "manual";
@@ -95,13 +98,11 @@ pub struct Limiter {
     pub(crate) queue: Queue,
     pub(crate) hands: Hands,
     /// `None`: the system's, if there is one.
-    pub(crate) clock: Option<Box<dyn Clock>>,
+    pub(crate) clock: Option<ItsClock>,
     /// `None`: they are not tracked. Every acquire looks here, so it lies among what hardly changes.
     #[cfg(feature = "stats")]
     pub(crate) holders: Option<Box<Holders>>,
     pub(crate) name: Cow<'static, str>,
-    /// Permits in flight without a guard.
-    pub(crate) forgotten: AtomicU32,
     #[cfg(feature = "stats")]
     pub(crate) counters: Counters,
 }
@@ -156,12 +157,11 @@ impl Limiter {
             patience: u32,
             max_waiting: u32,
             run_alone: bool,
-            clock: Option<Box<dyn Clock>>,
+            clock: Option<ItsClock>,
         ) -> Self {
             let alone_above = if run_alone { 0 } else { throttle.max as u32 };
             Self {
                 queue: Queue::new(ceiling, patience, max_waiting, alone_above),
-                forgotten: AtomicU32::new(0),
                 hands: Hands::new(ceiling, throttle),
                 clock,
                 #[cfg(feature = "stats")]
@@ -318,8 +318,10 @@ impl Limiter {
     pub fn done(&self) {
         // Relaxed: only the count matters. That a permit was forgotten, the caller knows by an ordering
         // of its own; the release below does the rest.
-        let forgotten =
-            self.forgotten.fetch_update(Relaxed, Relaxed, |forgotten| forgotten.checked_sub(1));
+        let forgotten = self
+            .queue
+            .forgotten
+            .fetch_update(Relaxed, Relaxed, |forgotten| forgotten.checked_sub(1));
         assert!(
             forgotten.is_ok(),
             "done() on limiter {:?} without a forgotten permit: call it once for each permit on \
@@ -332,18 +334,19 @@ impl Limiter {
     pub(crate) fn remember_forgotten(&self, held: Held) {
         // Before it is counted, so that `done` finds it.
         self.on_forgotten(held);
-        self.forgotten.fetch_add(held.count() as u32, Relaxed);
+        self.queue.forgotten.fetch_add(held.count() as u32, Relaxed);
     }
 
     #[inline]
     pub(crate) fn release(&self, n: usize) {
-        self.queue.release(n);
+        self.queue.release(n, || self.end_terms());
     }
 
     /// Takes `n` permits without waiting; whether it could. See [`Queue::take`].
     #[inline]
     pub(crate) fn take(&self, n: usize, gives_way: bool) -> bool {
-        (n <= 1 || n <= self.hands.rule.max()) && self.queue.take(n, gives_way, self.on_granted(n))
+        let take = || self.queue.take(n, gives_way, self.on_granted(n), || self.end_terms());
+        (n <= 1 || n <= self.hands.rule.max()) && take()
     }
 
     #[inline]
@@ -462,17 +465,17 @@ impl Limiter {
     /// Grants nothing until [`resume`](Self::resume). The ceiling stays what it is, and can be
     /// moved meanwhile; permits that are out stay valid.
     pub fn pause(&self) {
-        self.queue.set_flag(PAUSED, true);
+        self.in_turn(|turn| turn.pause(true));
     }
 
     /// Ends a [`pause`](Self::pause) and wakes as many waiters as there are free permits.
     pub fn resume(&self) {
-        self.queue.set_flag(PAUSED, false);
+        self.in_turn(|turn| turn.pause(false));
     }
 
     /// Whether it is paused.
     pub fn is_paused(&self) -> bool {
-        self.queue.word().has(PAUSED)
+        self.hands.is_paused()
     }
 }
 
@@ -500,7 +503,7 @@ impl Limiter {
     /// [`Closed`](AcquireError::Closed). Permits that are out stay valid; a waiter that had been
     /// handed one before may still get it.
     pub fn close(&self) {
-        self.queue.set_flag(CLOSED, true);
+        self.queue.close();
     }
 
     /// Whether it is closed.
@@ -535,12 +538,24 @@ impl RefUnwindSafe for Limiter {}
 
 impl fmt::Debug for Limiter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Limiter")
-            .field("name", &self.name)
-            .field("state", &self.queue.word())
-            .field("waiting", &self.waiting())
+        // Neither the clock nor a lock: it may be printed from anywhere.
+        let word = self.queue.word();
+        let in_detail = f.alternate();
+        let mut out = f.debug_struct("Limiter");
+        out.field("name", &self.name)
+            .field("in_flight", &word.in_flight())
+            .field("ceiling", &self.hands.lowest())
             .field("setting", &self.setting())
-            .field("throttle", &self.throttle())
-            .finish_non_exhaustive()
+            .field("waiting", &self.waiting());
+        for (state, holds) in [("paused", self.is_paused()), ("closed", self.is_closed())] {
+            if holds {
+                out.field(state, &true);
+            }
+        }
+        if in_detail {
+            // For whoever looks into the limiter itself.
+            out.field("word", &word);
+        }
+        out.finish_non_exhaustive()
     }
 }

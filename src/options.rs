@@ -2,7 +2,6 @@
 
 use core::time::Duration;
 
-use crate::state::newcomer_barrier;
 use crate::sync::atomic::AtomicU32;
 use crate::throttle::Rule;
 use crate::{Limiter, Step, Throttle};
@@ -131,7 +130,6 @@ impl Limiter {
     #[must_use]
     pub const fn with_patience(mut self, patience: u32) -> Self {
         self.queue.patience = patience;
-        self.queue.barrier = newcomer_barrier(patience);
         self
     }
 

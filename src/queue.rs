@@ -17,7 +17,7 @@ use event_listener::{Event, EventListener, Listener};
 pub(crate) use self::dispatch::{Token, WakerId};
 pub(crate) use self::sizes::{Entry, Sizes};
 use crate::state::{
-    CALLED, CLOSED, Counts, DISPATCH, FAIR, HEAD, IDLE, PAUSED, QUEUED, Word, newcomer_barrier,
+    CALLED, CLOSED, Counts, DISPATCH, FAIR, HEAD, IDLE, QUEUED, TIMED, Word, newcomer_barrier,
 };
 use crate::sync::AtomicWaker;
 use crate::sync::atomic::{
@@ -34,8 +34,6 @@ const OVERTAKES_A_LOSS: u32 = 16;
 #[repr(C)]
 pub(crate) struct Queue {
     word: AtomicU64,
-    /// Flags at which a newcomer may not take a permit.
-    pub(crate) barrier: u64,
     /// The head's waker. Only who sits in the seat registers here.
     pub(crate) head: AtomicWaker,
     /// How many wait, and how many of them have been handed a permit. A waiter in the queue is
@@ -51,6 +49,8 @@ pub(crate) struct Queue {
     pub(crate) max_waiting: u32,
     /// What a large head asks for beyond one permit.
     head_extra: AtomicU32,
+    /// Permits in flight without a guard.
+    pub(crate) forgotten: AtomicU32,
     /// Whether the thread that is calling waiters has done its share; see [`Queue::is_tired`].
     tired: AtomicBool,
     /// Requests for more than this run alone if they do not fit: 0, or `max` where those that the
@@ -66,6 +66,18 @@ pub(crate) struct Queue {
     front: Event,
     /// Where those sleep who wait for the limiter to be idle.
     idle: Event,
+}
+
+/// Looks whether somebody is to be woken after a release.
+struct LookOnDrop<'a> {
+    queue: &'a Queue,
+    word: Word,
+}
+
+impl Drop for LookOnDrop<'_> {
+    fn drop(&mut self) {
+        self.queue.released(self.word);
+    }
 }
 
 /// What becomes of the wish to be told when the limiter is idle.
@@ -86,11 +98,11 @@ impl Queue {
         ) -> Self {
             Self {
                 word: AtomicU64::new(Word::new(ceiling).0),
-                barrier: newcomer_barrier(patience),
                 patience,
                 max_waiting,
                 alone_above: AtomicU32::new(alone_above),
                 counts: AtomicU64::new(0),
+                forgotten: AtomicU32::new(0),
                 overtakes: AtomicU32::new(0),
                 losses: AtomicU32::new(0),
                 head_extra: AtomicU32::new(0),
@@ -144,9 +156,16 @@ impl Queue {
     }
 
     /// Takes `n` permits without standing in line; whether it could. `gives_way`: not past a head that
-    /// has been overtaken often enough. `granted` is told the word that it leaves.
+    /// has been overtaken often enough. `granted` is told the word that it leaves; `end_terms` is run
+    /// first where a cap has a term.
     #[inline]
-    pub(crate) fn take(&self, n: usize, gives_way: bool, granted: impl FnOnce(Word)) -> bool {
+    pub(crate) fn take(
+        &self,
+        n: usize,
+        gives_way: bool,
+        granted: impl FnOnce(Word),
+        end_terms: impl FnOnce(),
+    ) -> bool {
         // Relaxed: a word that is out of date costs a failed exchange, or refuses what it would have
         // refused a moment ago.
         let mut word = Word(self.word.load(Relaxed));
@@ -160,7 +179,7 @@ impl Queue {
                 Err(found) => word = Word(found),
             }
         }
-        self.take_flagged(word, n, gives_way, granted)
+        self.take_flagged(word, n, gives_way, granted, end_terms)
     }
 
     #[inline(never)]
@@ -170,7 +189,12 @@ impl Queue {
         n: usize,
         gives_way: bool,
         granted: impl FnOnce(Word),
+        end_terms: impl FnOnce(),
     ) -> bool {
+        if word.has(TIMED) {
+            end_terms();
+            word = self.word();
+        }
         while self.admits_newcomer(word, n) {
             if gives_way && self.head_is_due(word) {
                 return false;
@@ -248,7 +272,7 @@ impl Queue {
     /// Whether somebody who does not stand in line may take `n`.
     #[inline]
     pub(crate) fn admits_newcomer(&self, word: Word, n: usize) -> bool {
-        word.admits_newcomer(n, self.barrier, || self.alone_above())
+        word.admits_newcomer(n, newcomer_barrier(self.patience), || self.alone_above())
     }
 
     /// Whether the first in line may take `n`.
@@ -281,14 +305,19 @@ impl Queue {
         }
     }
 
-    /// Gives back `n` permits.
+    /// Gives back `n` permits. `end_terms` is run before others are woken, where a cap has a term.
     #[inline]
-    pub(crate) fn release(&self, n: usize) {
+    pub(crate) fn release(&self, n: usize, end_terms: impl FnOnce()) {
         // AcqRel: releases the work done under the permit to its next holder, and acquires the
         // side counters of those who stand in line.
         let word = Word(self.word.fetch_sub(n as u64, AcqRel));
         if !word.is_plain() {
-            self.released(word.minus(n));
+            // Also if the clock panics that is asked for the end of terms (I18).
+            let look = LookOnDrop { queue: self, word: word.minus(n) };
+            if word.has(TIMED) {
+                end_terms();
+            }
+            drop(look);
         }
     }
 
@@ -391,7 +420,7 @@ impl Queue {
     pub(crate) fn displace(&self) {
         // AcqRel: the rule above. QUEUED first, so that the release finds it.
         self.word.fetch_or(QUEUED, AcqRel);
-        self.release(1);
+        self.release(1, || ());
     }
 
     /// Asks to be told when the limiter is idle.
@@ -418,24 +447,19 @@ impl Queue {
         }
     }
 
-    /// Sets the ceiling in force, and returns the word if that has changed it: to be settled. Only
-    /// for whoever has the turn (see `caps.rs`).
-    pub(crate) fn set_ceiling(&self, ceiling: usize) -> Option<Word> {
-        let changed =
-            self.update(|word| (word.ceiling() != ceiling).then(|| word.with_ceiling(ceiling)));
+    /// Sets the ceiling in force, and whether it has a term; returns the word if that has changed it:
+    /// to be settled. Only for whoever has the turn (see `caps.rs`).
+    pub(crate) fn set_ceiling(&self, ceiling: usize, timed: bool) -> Option<Word> {
+        let changed = self.update(|word| {
+            let next = word.with_ceiling(ceiling, timed);
+            (next != word).then_some(next)
+        });
         changed.ok().map(|(_, word)| word)
     }
 
-    /// Sets or clears one of PAUSED and CLOSED.
-    pub(crate) fn set_flag(&self, flag: u64, on: bool) {
-        debug_assert!(flag == PAUSED || (flag == CLOSED && on));
-        let changed = self.update(|word| {
-            let next = if on { word.with(flag) } else { word.without(flag) };
-            (next != word).then_some(next)
-        });
-        if let Ok((_, word)) = changed {
-            self.settle(word);
-        }
+    /// Closes it.
+    pub(crate) fn close(&self) {
+        self.settle(Word(self.word.fetch_or(CLOSED, AcqRel)).with(CLOSED));
     }
 
     /// Permits in flight that their waiters have not seen yet.

@@ -6,7 +6,7 @@ use alloc::borrow::Cow;
 #[cfg(feature = "std")]
 use alloc::vec::Vec;
 
-use crate::state::{CLOSED, PAUSED};
+use crate::state::CLOSED;
 #[cfg(feature = "stats")]
 use crate::stats::{Change, Holder, Holders, Stats};
 use crate::{Limiter, Throttle};
@@ -74,7 +74,12 @@ impl Limiter {
     /// The ceiling in force: the lowest of the [setting](Self::setting) and all
     /// [caps](Self::cap). A pause does not change it.
     pub fn ceiling(&self) -> usize {
-        self.queue.word().ceiling()
+        self.end_terms_if_any();
+        match self.queue.word().ceiling() {
+            // Perhaps only because it is paused.
+            0 => self.hands.lowest(),
+            ceiling => ceiling,
+        }
     }
 
     /// What [`up`](Self::up), [`down`](Self::down), [`set_ceiling`](Self::set_ceiling) and
@@ -92,8 +97,7 @@ impl Limiter {
     /// The ceiling less what is in flight. A request may be refused one of them while they are
     /// kept for the head of the line, or while the limiter is paused.
     pub fn available(&self) -> usize {
-        let word = self.queue.word();
-        word.ceiling().saturating_sub(word.in_flight())
+        self.ceiling().saturating_sub(self.in_flight())
     }
 
     /// Requests that have begun to wait and have neither been answered nor been dropped.
@@ -111,9 +115,10 @@ impl Limiter {
     pub fn snapshot(&self) -> Snapshot {
         // The clock first: nothing calls out in a turn.
         let now = self.now().unwrap_or_default();
+        self.end_terms_if_any();
         let turn = self.hands.turn();
         let word = self.queue.word();
-        let setting = self.hands.setting();
+        let (setting, ceiling) = (self.hands.setting(), self.hands.lowest());
         let Throttle { min, max, .. } = self.hands.rule.read();
         let (hold_up_remaining, hold_down_remaining) = self.hands.rule.held(now);
         #[cfg(feature = "std")]
@@ -122,7 +127,7 @@ impl Limiter {
         Snapshot {
             name: self.name.clone(),
             in_flight: word.in_flight(),
-            ceiling: word.ceiling(),
+            ceiling,
             setting,
             #[cfg(feature = "std")]
             caps,
@@ -130,7 +135,7 @@ impl Limiter {
             max,
             waiting: self.waiting(),
             closed: word.has(CLOSED),
-            paused: word.has(PAUSED),
+            paused: self.hands.is_paused(),
             hold_up_remaining,
             hold_down_remaining,
             #[cfg(feature = "stats")]

@@ -45,8 +45,8 @@ pub(crate) const FAIR: u64 = 1 << 59;
 pub(crate) const DISPATCH: u64 = 1 << 60;
 /// Nothing is granted any more. Never cleared.
 pub(crate) const CLOSED: u64 = 1 << 61;
-/// Nothing is granted for now.
-pub(crate) const PAUSED: u64 = 1 << 62;
+/// A cap has a term: who grants looks at the clock first.
+pub(crate) const TIMED: u64 = 1 << 62;
 /// Somebody waits for the limiter to be idle.
 pub(crate) const IDLE: u64 = 1 << 63;
 
@@ -90,9 +90,11 @@ impl Word {
         Self(self.0 & !flags)
     }
 
-    pub(crate) fn with_ceiling(self, ceiling: usize) -> Self {
+    /// With this ceiling, and with or without a term of it.
+    pub(crate) fn with_ceiling(self, ceiling: usize, timed: bool) -> Self {
         debug_assert!(ceiling <= MAX_COUNT);
-        Self(self.0 & !(COUNT_MASK << COUNT_BITS) | (ceiling as u64) << COUNT_BITS)
+        let kept = self.0 & !(COUNT_MASK << COUNT_BITS | TIMED);
+        Self(kept | (ceiling as u64) << COUNT_BITS | if timed { TIMED } else { 0 })
     }
 
     /// `n` more in flight.
@@ -109,11 +111,10 @@ impl Word {
         Self(self.0 - n as u64)
     }
 
-    /// Permits that could be granted one by one right now (I5: none while over-subscribed, paused
-    /// or closed).
+    /// Permits that could be granted one by one right now (I5: none while over-subscribed or closed).
     #[inline]
     pub(crate) fn free(self) -> usize {
-        if self.has(PAUSED | CLOSED) { 0 } else { self.ceiling().saturating_sub(self.in_flight()) }
+        if self.has(CLOSED) { 0 } else { self.ceiling().saturating_sub(self.in_flight()) }
     }
 
     /// Whether no flag is set.
@@ -143,7 +144,7 @@ impl Word {
     /// Whether the first in line may take `n`.
     #[inline]
     pub(crate) fn admits(self, n: usize, alone_above: impl FnOnce() -> usize) -> bool {
-        !self.has(PAUSED | CLOSED) && self.fits(n, alone_above)
+        !self.has(CLOSED) && self.fits(n, alone_above)
     }
 
     /// Whether somebody who does not stand in line may take `n`; `barrier` is
@@ -300,7 +301,7 @@ pub(crate) enum Duty {
 /// The flags that turn a newcomer away. With a patience of 0 that is any sign of a line.
 pub(crate) const fn newcomer_barrier(patience: u32) -> u64 {
     let strict = if patience == 0 { LINE } else { 0 };
-    CLOSED | PAUSED | FAIR | strict
+    CLOSED | FAIR | strict
 }
 
 impl core::fmt::Debug for Word {
@@ -312,7 +313,7 @@ impl core::fmt::Debug for Word {
             (FAIR, "FAIR"),
             (DISPATCH, "DISPATCH"),
             (CLOSED, "CLOSED"),
-            (PAUSED, "PAUSED"),
+            (TIMED, "TIMED"),
             (IDLE, "IDLE"),
         ];
         write!(f, "{}/{}", self.in_flight(), self.ceiling())?;

@@ -371,7 +371,7 @@ impl Leave<'_> {
         match self.queue.claim(self.n, false, Word::vacated) {
             Token::Seat(after) => self.queue.settle(after),
             Token::Permit => {
-                self.queue.release(1);
+                self.queue.release(1, || ());
                 return true;
             }
             Token::Nothing => {}
@@ -418,6 +418,6 @@ struct GiveBack<'a> {
 
 impl Drop for GiveBack<'_> {
     fn drop(&mut self) {
-        self.queue.release(self.n);
+        self.queue.release(self.n, || ());
     }
 }

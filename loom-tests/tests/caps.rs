@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use grmgr::{Adjustment, Limiter};
+use grmgr::{Adjustment, Limiter, ManualClock};
 use loom_tests::{acquire, assert_at_rest, model, request, run_all, spawn, yield_now};
 
 fn limiter(ceiling: usize) -> Arc<Limiter> {
@@ -171,5 +171,59 @@ fn request_above_a_lowered_max_is_not_left_waiting() {
         limiter.reconfigure(limiter.throttle().max(2)).unwrap();
         waiter.join().unwrap();
         assert_at_rest(&limiter, 1);
+    });
+}
+
+/// A term ends while permits are asked for: none is granted that the cap allows no more.
+#[test]
+fn end_of_a_term_meets_acquire() {
+    model(|| {
+        let clock = ManualClock::new();
+        let builder = Limiter::builder("").ceiling(2).min(0).clock(clock.clone());
+        let limiter = Arc::new(builder.build().unwrap());
+        let cap = limiter.cap_owned("share").unwrap();
+        cap.set_until(2, 1, Duration::from_nanos(10));
+        let held = limiter.try_acquire_owned().unwrap();
+        let late = spawn({
+            let limiter = limiter.clone();
+            move || {
+                clock.advance(Duration::from_nanos(10));
+                let in_flight = limiter.in_flight();
+                let permit = limiter.try_acquire_owned();
+                assert!(in_flight == 0 || permit.is_err(), "granted after the term (I15)");
+                drop(permit);
+            }
+        });
+        let early = limiter.try_acquire();
+        drop((early, held));
+        late.join().unwrap();
+        assert_eq!(limiter.ceiling(), 1);
+        drop(cap);
+        assert_at_rest(&limiter, 2);
+    });
+}
+
+/// Two see the end of one term, and a third replaces it: whatever comes first, the last word is the
+/// cap's own.
+#[test]
+fn renewal_meets_the_end_of_a_term() {
+    model(|| {
+        let clock = ManualClock::new();
+        let builder = Limiter::builder("").ceiling(2).min(0).clock(clock.clone());
+        let limiter = Arc::new(builder.build().unwrap());
+        let cap = limiter.cap_owned("share").unwrap();
+        cap.set_until(2, 0, Duration::from_nanos(10));
+        clock.advance(Duration::from_nanos(10));
+        let other = spawn({
+            let limiter = limiter.clone();
+            move || drop(limiter.try_acquire())
+        });
+        cap.set_until(1, 0, Duration::from_nanos(20));
+        let permit = limiter.try_acquire();
+        drop(permit);
+        other.join().unwrap();
+        assert_eq!((limiter.ceiling(), cap.get()), (1, Some(1)), "the renewal was lost");
+        drop(cap);
+        assert_at_rest(&limiter, 2);
     });
 }
