@@ -1,7 +1,6 @@
 //! What keeps a limiter alive, and what only remembers it.
 
 use core::fmt;
-use core::hash::{Hash, Hasher};
 use core::ops::Deref;
 #[cfg(feature = "std")]
 use core::sync::atomic::{Ordering::Acquire, fence};
@@ -382,12 +381,6 @@ impl PartialEq for Handle {
 }
 
 impl Eq for Handle {}
-
-impl Hash for Handle {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        core::ptr::hash(&raw const **self, state);
-    }
-}
 
 impl fmt::Debug for WeakHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -225,30 +225,61 @@ fn blocking_forms_end_in_time() {
     });
 }
 
-/// Each thread takes them in its own order: written so for plain acquires, this stops at once.
+/// Both are full when the two calls come, and then are free at once. In the orders written, each
+/// would have one and wait for the other's; strictly first in, first out, so that neither overtakes.
+#[test]
+fn calls_with_opposite_orders_do_not_wait_for_each_other() {
+    let [a, b] = &[(); 2]
+        .map(|()| Limiter::builder("all").ceiling(1).patience(0).build().expect("valid settings"));
+    let [forwards, backwards] = [[(a, 1), (b, 1)], [(b, 1), (a, 1)]];
+    for orders in [[forwards, backwards], [backwards, forwards]] {
+        let held = (a.try_acquire().unwrap(), b.try_acquire().unwrap());
+        let mut calls = orders.map(|wants| Task::start(acquire_all(wants)));
+        drop(held);
+        while calls.iter_mut().any(|call| call.is_woken()) {
+            for call in &mut calls {
+                call.run();
+                drop(call.take());
+            }
+        }
+        assert!(calls.iter().all(Task::is_done));
+    }
+    assert_at_rest(a);
+    assert_at_rest(b);
+}
+
+/// The same with threads, round after round.
 #[test]
 fn threads_with_opposite_orders_do_not_wait_for_each_other() {
     must_end(|| {
         let all = limiters::<3>(1);
         let [a, b, c] = all.each_ref().map(|limiter| &**limiter);
-        std::thread::scope(|scope| {
-            for wants in
-                [[(a, 1), (b, 1), (c, 1)], [(c, 1), (b, 1), (a, 1)], [(b, 1), (c, 1), (a, 1)]]
-            {
-                scope.spawn(move || {
-                    for _ in 0..2_000 {
-                        drop(acquire_all(wants).blocking().unwrap());
-                    }
+        let orders = [
+            [(a, 1), (b, 1), (c, 1)],
+            [(b, 1), (c, 1), (a, 1)],
+            [(c, 1), (a, 1), (b, 1)],
+            [(c, 1), (b, 1), (a, 1)],
+        ];
+        for _ in 0..200 {
+            let held = [a, b, c].map(|limiter| limiter.try_acquire().unwrap());
+            std::thread::scope(|scope| {
+                for wants in orders {
+                    scope.spawn(move || drop(acquire_all(wants).blocking().unwrap()));
+                }
+                until(|| {
+                    all.iter().map(|limiter| limiter.waiting()).sum::<usize>() == orders.len()
                 });
-            }
-        });
+                drop(held);
+            });
+        }
         assert_all_at_rest(&all);
     });
 }
 
-/// The same with tasks that yield at every step, and hold what they have meanwhile.
+/// The same with tasks, which hold what they have while others run.
 #[test]
 fn tasks_with_opposite_orders_do_not_wait_for_each_other() {
+    const TASKS: usize = 4;
     must_end(|| {
         let all: Arc<[Box<Limiter>; 2]> = Arc::new(limiters(1));
         for workers in [1, 2] {
@@ -260,8 +291,8 @@ fn tasks_with_opposite_orders_do_not_wait_for_each_other() {
                 let all = all.clone();
                 async move {
                     let [a, b] = all.each_ref().map(|limiter| &**limiter);
-                    for _ in 0..1_000 {
-                        let wants = if forwards { [(a, 1), (b, 1)] } else { [(b, 1), (a, 1)] };
+                    let wants = if forwards { [(a, 1), (b, 1)] } else { [(b, 1), (a, 1)] };
+                    for _ in 0..5 {
                         let permits = acquire_all(wants).await.unwrap();
                         tokio::task::yield_now().await;
                         drop(permits);
@@ -269,9 +300,14 @@ fn tasks_with_opposite_orders_do_not_wait_for_each_other() {
                     }
                 }
             };
-            let tasks = [0, 1, 2, 3].map(|i| runtime.spawn(task(i % 2 == 0)));
-            for task in tasks {
-                runtime.block_on(task).unwrap();
+            for _ in 0..100 {
+                let held = all.each_ref().map(|limiter| limiter.try_acquire().unwrap());
+                let tasks: Vec<_> = (0..TASKS).map(|i| runtime.spawn(task(i % 2 == 0))).collect();
+                until(|| all.iter().map(|limiter| limiter.waiting()).sum::<usize>() == TASKS);
+                drop(held);
+                for task in tasks {
+                    runtime.block_on(task).unwrap();
+                }
             }
         }
         assert_all_at_rest(&all[..]);

@@ -4,7 +4,6 @@
 
 mod common;
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use common::{Task, assert_at_rest, must_end, until, waiter};
@@ -44,9 +43,6 @@ fn handles_are_equal_if_their_limiter_is_the_same() {
     assert_ne!(a, b);
     assert_ne!(a, HANDLE);
     assert_eq!(HANDLE, Handle::from(&STATIC));
-    let set = HashSet::from([a.clone(), a.clone(), b.clone(), HANDLE.clone(), STATIC.handle()]);
-    assert_eq!(set.len(), 3);
-    assert!(set.contains(&b));
 }
 
 #[test]
@@ -116,7 +112,8 @@ fn borrowed_permit_gives_the_limiter_for_as_long_as_it_was_borrowed() {
 /// Whatever is called owned, and nothing else.
 #[test]
 fn limiter_lives_as_long_as_anything_owned() {
-    let keepers: [fn(&Handle) -> Box<dyn Send>; 5] = [
+    type Keeper = fn(&Handle) -> Box<dyn Send>;
+    let keepers: [Keeper; 5] = [
         |handle| Box::new(handle.clone()),
         |handle| Box::new(handle.try_acquire_owned().unwrap()),
         |handle| Box::new(handle.acquire_owned()),
