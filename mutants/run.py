@@ -41,7 +41,7 @@ LONG = "enqueue_meets_the_seat_given_up"
 # Name, environment, command: the quickest first.
 CHECKS = {
     "behaviour": ({}, TESTS + " --test ".join(
-        "order cap cancel ceiling throttle close idle permits bounded builder".split())),
+        "order cap caps cancel ceiling throttle reconfigure close idle permits bounded builder".split())),
     "wakers": ({}, TESTS + "wakers --test blocking --test field"),
     "rounds": ({"MODEL_ROUNDS": "500"}, MODELS),
     "reference": ({}, TESTS + "reference_model"),
@@ -49,7 +49,7 @@ CHECKS = {
     "hostile": ({}, TESTS + "hostile"),
     "shuttle": (SHUTTLE, MODELS + " --release --target-dir target/shuttle"),
     "loom, three": (LOOM | {"LOOM_MAX_PREEMPTIONS": "3"}, MODELS + " --release --target-dir target/loom --test "
-                    + " --test ".join("cancel ceiling ending large".split())),
+                    + " --test ".join("cancel caps ceiling ending large".split())),
     "loom, long": (LOOM, MODELS + f" --release --target-dir target/loom --test line -- {LONG}"),
 }
 
