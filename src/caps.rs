@@ -19,6 +19,7 @@
 //! A turn is a mutex, and without `std`, where there is none, a flag that is waited for in a loop.
 
 use core::fmt;
+use core::mem::ManuallyDrop;
 use core::ops::Deref;
 use core::time::Duration;
 
@@ -216,7 +217,8 @@ impl Turn<'_> {
     #[cfg(feature = "std")]
     fn set_term(&mut self, slot: usize, term: Option<(u64, u32)>) {
         let notes = self.notes.get_or_insert_default();
-        notes[slot].term = term;
+        // At the end of all time there is none: that is how `term_ends` says so.
+        notes[slot].term = term.filter(|(at, _)| *at < u64::MAX);
         let first = notes.iter().filter_map(|note| Some(note.term?.0)).min();
         self.hands.term_ends.store(first.unwrap_or(u64::MAX), Relaxed);
     }
@@ -353,7 +355,16 @@ impl Limiter {
 
     /// Lets a hand change in its turn, puts the lowest into the word, and wakes those for whom that
     /// makes room. Also returns the ceiling that is in force then.
+    ///
+    /// Terms that are over are ended first: the change must not make room under one of them. If the
+    /// clock panics that is asked for it, nothing has changed (I18).
     pub(crate) fn in_turn<R>(&self, change: impl FnOnce(&mut Turn<'_>) -> R) -> (R, usize) {
+        self.end_terms_if_any();
+        self.in_turn_as_is(change)
+    }
+
+    /// The same, without a look at terms.
+    fn in_turn_as_is<R>(&self, change: impl FnOnce(&mut Turn<'_>) -> R) -> (R, usize) {
         let mut turn = self.hands.turn();
         let result = change(&mut turn);
         let lowest = self.hands.lowest();
@@ -376,7 +387,7 @@ impl Limiter {
         if now_nanos < self.hands.term_ends.load(Relaxed) {
             return;
         }
-        let (ended, in_force) = self.in_turn(|turn| turn.end_terms(now_nanos));
+        let (ended, in_force) = self.in_turn_as_is(|turn| turn.end_terms(now_nanos));
         for (from, to, cause) in ended {
             if from != to {
                 self.on_changed(Hand::Cap, from, to, in_force, cause, now);
@@ -533,12 +544,39 @@ impl<L: Deref<Target = Limiter>> CapOf<L> {
 impl<L: Deref<Target = Limiter>> Drop for CapOf<L> {
     fn drop(&mut self) {
         let limiter = &*self.limiter;
-        let (from, in_force) = limiter.in_turn(|turn| turn.free(self.slot));
+        // Also if the clock panics that is asked for the end of terms (I18).
+        let lift = LiftOnDrop { limiter, slot: self.slot };
+        limiter.end_terms_if_any();
+        let (from, in_force) = lift.now();
         if from < LIFTED {
             // The clock last: if it panics, the cap is lifted all the same.
             let (cause, at) = (core::mem::take(&mut self.cause), limiter.now_for_log());
             limiter.on_changed(Hand::Cap, from as usize, MAX_COUNT, in_force, cause, at);
         }
+    }
+}
+
+/// Lifts a cap and frees its slot.
+struct LiftOnDrop<'a> {
+    limiter: &'a Limiter,
+    slot: usize,
+}
+
+impl LiftOnDrop<'_> {
+    /// Returns where it was, and the ceiling that is in force then.
+    fn now(self) -> (u32, usize) {
+        // Once: the slot may be another's as soon as the turn is over.
+        ManuallyDrop::new(self).free()
+    }
+
+    fn free(&self) -> (u32, usize) {
+        self.limiter.in_turn_as_is(|turn| turn.free(self.slot))
+    }
+}
+
+impl Drop for LiftOnDrop<'_> {
+    fn drop(&mut self) {
+        self.free();
     }
 }
 
