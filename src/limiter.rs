@@ -456,8 +456,12 @@ impl Limiter {
         cause: &'static str,
     ) -> Adjustment {
         let now = self.now().unwrap_or_default();
-        let (result, ceiling) = self.in_turn(|turn| turn.reconfigure(throttle, setting, now));
-        self.queue.set_max(throttle.max);
+        let (result, ceiling) = self.in_turn(|turn| {
+            // In the turn, so that of two the last one's counts, and before anything calls out.
+            self.queue.set_max(throttle.max);
+            turn.reconfigure(throttle, setting, now)
+        });
+        self.queue.tell_of_max();
         self.on_adjusted(Adjust::To(self.setting()), cause.into(), result, ceiling, now);
         result
     }
