@@ -76,8 +76,12 @@ impl Limiter {
     pub fn ceiling(&self) -> usize {
         self.end_terms_if_any();
         match self.queue.word().ceiling() {
-            // Perhaps only because it is paused.
-            0 => self.hands.lowest(),
+            // Perhaps only because it is paused. In a turn: the lowest of hands that move meanwhile may
+            // never have been in force.
+            0 => {
+                let _turn = self.hands.turn();
+                self.hands.lowest()
+            }
             ceiling => ceiling,
         }
     }
