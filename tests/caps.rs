@@ -5,7 +5,6 @@
 mod common;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
 use common::{assert_at_rest, must_end, request, take_all, waiters, woken};
@@ -268,29 +267,4 @@ fn many_hands_at_once_leave_the_lowest_in_force() {
     drop(always);
     assert_eq!(limiter.ceiling(), limiter.setting());
     assert_at_rest(limiter);
-}
-
-/// I15: also of a paused limiter, whose word does not say it.
-#[test]
-fn ceiling_that_is_read_was_in_force() {
-    let limiter = limiter();
-    let [a, b] = ["a", "b"].map(|cause| limiter.cap(cause).unwrap());
-    limiter.pause();
-    b.set(5);
-    let done = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            // One of the two is always at 5.
-            for _ in 0..50_000 {
-                a.set(5);
-                b.lift();
-                b.set(5);
-                a.lift();
-            }
-            done.store(true, SeqCst);
-        });
-        while !done.load(SeqCst) {
-            assert_eq!(limiter.ceiling(), 5);
-        }
-    });
 }
