@@ -543,11 +543,9 @@ impl RefUnwindSafe for Limiter {}
 impl fmt::Debug for Limiter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Neither the clock nor a lock: it may be printed from anywhere.
-        let word = self.queue.word();
-        let in_detail = f.alternate();
         let mut out = f.debug_struct("Limiter");
         out.field("name", &self.name)
-            .field("in_flight", &word.in_flight())
+            .field("in_flight", &self.in_flight())
             .field("ceiling", &self.hands.lowest())
             .field("setting", &self.setting())
             .field("waiting", &self.waiting());
@@ -555,10 +553,6 @@ impl fmt::Debug for Limiter {
             if holds {
                 out.field(state, &true);
             }
-        }
-        if in_detail {
-            // For whoever looks into the limiter itself.
-            out.field("word", &word);
         }
         out.finish_non_exhaustive()
     }
