@@ -125,6 +125,7 @@ impl Limiter {
         let (setting, ceiling) = (self.hands.setting(), self.hands.lowest());
         let Throttle { min, max, .. } = self.hands.rule.read();
         let (hold_up_remaining, hold_down_remaining) = self.hands.rule.held(now);
+        let paused = self.hands.is_paused();
         #[cfg(feature = "std")]
         let caps = turn.caps();
         drop(turn);
@@ -139,7 +140,7 @@ impl Limiter {
             max,
             waiting: self.waiting(),
             closed: word.has(CLOSED),
-            paused: self.hands.is_paused(),
+            paused,
             hold_up_remaining,
             hold_down_remaining,
             #[cfg(feature = "stats")]

@@ -381,7 +381,10 @@ fn influxdb_iox_4739_saturation_can_be_seen() {
         assert!(seen.contains(part), "{seen}");
     }
     let seen = format!("{limiter:#?}");
-    assert!(!seen.contains("HEAD") && seen.lines().count() < 10, "nothing of what is within: {seen}");
+    assert!(
+        !seen.contains("HEAD") && seen.lines().count() < 10,
+        "nothing of what is within: {seen}"
+    );
     drop((held, line));
 }
 

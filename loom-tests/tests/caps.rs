@@ -135,6 +135,24 @@ fn ceiling_of_a_paused_limiter_meets_caps_that_move() {
     });
 }
 
+/// What a snapshot says of the ceiling and of a pause was so at one moment.
+#[test]
+fn snapshot_meets_a_pause() {
+    model(|| {
+        let limiter = limiter(4);
+        let moving = spawn({
+            let limiter = limiter.clone();
+            move || {
+                let _ = limiter.set_ceiling(2);
+                limiter.pause();
+            }
+        });
+        let snapshot = limiter.snapshot();
+        assert!(!snapshot.paused || snapshot.ceiling == 2, "{snapshot:?}");
+        moving.join().unwrap();
+    });
+}
+
 /// The ninth is refused, and two that come for the last slot do not get the same.
 #[test]
 fn of_two_that_want_the_last_slot_one_gets_it() {
