@@ -131,25 +131,26 @@ fn ceiling_of_a_paused_limiter_meets_caps_that_move() {
             (a, b)
         });
         assert_eq!(limiter.ceiling(), 1);
-        moving.join().unwrap();
+        drop(moving.join().unwrap());
     });
 }
 
-/// What a snapshot says of the ceiling and of a pause was so at one moment.
+/// What a snapshot says of the ceiling and of a pause was so at one moment. (Shuttle finds it when
+/// that breaks; loom does not come by the one order that shows it.)
 #[test]
 fn snapshot_meets_a_pause() {
     model(|| {
         let limiter = limiter(4);
-        let moving = spawn({
+        let reading = spawn({
             let limiter = limiter.clone();
             move || {
-                let _ = limiter.set_ceiling(2);
-                limiter.pause();
+                let snapshot = limiter.snapshot();
+                assert!(!snapshot.paused || snapshot.ceiling == 2, "{snapshot:?}");
             }
         });
-        let snapshot = limiter.snapshot();
-        assert!(!snapshot.paused || snapshot.ceiling == 2, "{snapshot:?}");
-        moving.join().unwrap();
+        let _ = limiter.set_ceiling(2);
+        limiter.pause();
+        reading.join().unwrap();
     });
 }
 
