@@ -34,13 +34,14 @@ use std::sync::PoisonError;
 
 #[cfg(feature = "std")]
 use crate::clock::nanos;
-use crate::state::MAX_COUNT;
-use crate::state::TIMED;
+use crate::queue::Queue;
+use crate::state::{MAX_COUNT, TIMED, Word};
 #[cfg(feature = "std")]
 use crate::sync::atomic::AtomicU64;
-#[cfg(not(feature = "std"))]
-use crate::sync::atomic::Ordering::{Acquire, Release};
-use crate::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+use crate::sync::atomic::{
+    AtomicBool, AtomicU32,
+    Ordering::{Acquire, Relaxed, Release},
+};
 use crate::sync::const_unless_loom;
 #[cfg(feature = "std")]
 use crate::sync::{Mutex, MutexGuard};
@@ -83,8 +84,8 @@ type Notes = Option<Box<[Note; CAPS]>>;
 #[cfg(feature = "std")]
 type Ended = (usize, usize, Cow<'static, str>);
 
-/// All that is changed in turns. Relaxed throughout: the turn orders it for those who take one, and
-/// others read single values.
+/// All that is changed in turns. Relaxed but for the time of terms: the turn orders it for those who
+/// take one, and others read single values.
 #[derive(Debug)]
 pub(crate) struct Hands {
     pub(crate) rule: Rule,
@@ -156,14 +157,6 @@ impl Hands {
     pub(crate) fn is_paused(&self) -> bool {
         self.paused.load(Relaxed)
     }
-
-    /// Whether any cap has a term.
-    fn is_timed(&self) -> bool {
-        #[cfg(feature = "std")]
-        return self.term_ends.load(Relaxed) != u64::MAX;
-        #[cfg(not(feature = "std"))]
-        false
-    }
 }
 
 impl Turn<'_> {
@@ -207,20 +200,46 @@ impl Turn<'_> {
     /// Moves a cap, which ends its term, and returns where it was.
     fn set(&mut self, slot: usize, to: u32) -> u32 {
         #[cfg(feature = "std")]
-        if self.hands.is_timed() {
-            self.set_term(slot, None);
+        if let Some(notes) = &mut *self.notes {
+            notes[slot].term = None;
         }
         self.hands.caps[slot].swap(to, Relaxed)
     }
 
-    /// Gives a cap a term, or none.
+    /// Gives a cap a term.
     #[cfg(feature = "std")]
-    fn set_term(&mut self, slot: usize, term: Option<(u64, u32)>) {
-        let notes = self.notes.get_or_insert_default();
+    fn set_term(&mut self, slot: usize, at: u64, then: u32) {
         // At the end of all time there is none: that is how `term_ends` says so.
-        notes[slot].term = term.filter(|(at, _)| *at < u64::MAX);
-        let first = notes.iter().filter_map(|note| Some(note.term?.0)).min();
-        self.hands.term_ends.store(first.unwrap_or(u64::MAX), Relaxed);
+        if at < u64::MAX {
+            self.notes.get_or_insert_default()[slot].term = Some((at, then));
+        }
+    }
+
+    /// Puts the lowest hand into the word, and when the first term ends beside it. Returns the lowest,
+    /// and the word if that has changed it: to be settled when the turn is over.
+    ///
+    /// As long as the word has not changed, the earlier of the two times stays: by the later one, whoever
+    /// grants would take the ceiling in the word for what the hands still allow.
+    fn put(&self, queue: &Queue) -> (usize, Option<Word>) {
+        let hands = self.hands;
+        let lowest = hands.lowest();
+        let in_force = if hands.is_paused() { 0 } else { lowest };
+        #[cfg(feature = "std")]
+        let first = {
+            let notes = self.notes.iter().flat_map(|notes| notes.iter());
+            let first = notes.filter_map(|note| Some(note.term?.0)).min().unwrap_or(u64::MAX);
+            hands.term_ends.fetch_min(first, Relaxed);
+            first
+        };
+        #[cfg(feature = "std")]
+        let timed = first != u64::MAX;
+        #[cfg(not(feature = "std"))]
+        let timed = false;
+        let moved = queue.set_ceiling(in_force, timed);
+        // Release pairs with the Acquire in `end_terms`: whoever finds this finds the word, too.
+        #[cfg(feature = "std")]
+        hands.term_ends.store(first, Release);
+        (lowest, moved)
     }
 
     /// Moves the caps whose terms have ended by `now`.
@@ -367,9 +386,7 @@ impl Limiter {
     fn in_turn_as_is<R>(&self, change: impl FnOnce(&mut Turn<'_>) -> R) -> (R, usize) {
         let mut turn = self.hands.turn();
         let result = change(&mut turn);
-        let lowest = self.hands.lowest();
-        let in_force = if self.hands.is_paused() { 0 } else { lowest };
-        let moved = self.queue.set_ceiling(in_force, self.hands.is_timed());
+        let (lowest, moved) = turn.put(&self.queue);
         drop(turn);
         if let Some(word) = moved {
             self.queue.settle(word);
@@ -383,8 +400,8 @@ impl Limiter {
     pub(crate) fn end_terms(&self) {
         let now = self.now().unwrap_or_default();
         let now_nanos = nanos(now);
-        // Relaxed: the caller has seen in the word that there is a term, and with it when it ends.
-        if now_nanos < self.hands.term_ends.load(Relaxed) {
+        // Acquire: see `Turn::put`.
+        if now_nanos < self.hands.term_ends.load(Acquire) {
             return;
         }
         let (ended, in_force) = self.in_turn_as_is(|turn| turn.end_terms(now_nanos));
@@ -505,7 +522,7 @@ impl<L: Deref<Target = Limiter>> CapOf<L> {
         let (to, then) = (ceiling.min(MAX_COUNT), then.min(MAX_COUNT));
         let (from, in_force) = limiter.in_turn(|turn| {
             let from = turn.set(self.slot, to as u32) as usize;
-            turn.set_term(self.slot, Some((nanos(at), then as u32)));
+            turn.set_term(self.slot, nanos(at), then as u32);
             from
         });
         self.moved(from, to, in_force, now)
