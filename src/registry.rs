@@ -358,9 +358,14 @@ impl Registry {
     }
 
     /// [`Limiter::adjust`] on each, with what came of it.
-    pub fn adjust_all(&self, to: Adjust, cause: &'static str) -> Vec<(Handle, Adjustment)> {
+    pub fn adjust_all(
+        &self,
+        to: Adjust,
+        cause: impl Into<Cow<'static, str>>,
+    ) -> Vec<(Handle, Adjustment)> {
+        let cause = cause.into();
         let adjust = |limiter: Handle| {
-            let result = limiter.adjust(to, cause);
+            let result = limiter.adjust(to, cause.clone());
             (limiter, result)
         };
         self.limiters().into_iter().map(adjust).collect()
