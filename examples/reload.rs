@@ -1,0 +1,79 @@
+//! Limits in a TOML file, reloaded under load; a mistake in it changes nothing: `cargo run --features serde --example reload`
+
+use std::error::Error;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
+use std::{fs, thread};
+
+use grmgr::{Applied, Configs, Registry};
+
+static LIMITERS: Registry = Registry::new();
+
+#[derive(serde::Deserialize)]
+struct File {
+    limiters: Configs,
+}
+
+/// To be called at the start, and when a signal, a request or a file watcher says so.
+fn load(path: &Path) -> Result<Vec<Applied>, Box<dyn Error>> {
+    let file: File = toml::from_str(&fs::read_to_string(path)?)?;
+    Ok(LIMITERS.apply(file.limiters)?)
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("limits.toml");
+    fs::write(&path, "[limiters.db]\nceiling = 2")?;
+    load(&path)?;
+    let db = LIMITERS.get("db").ok_or("it is in the file")?;
+
+    let (served, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
+    thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                while !stop.load(Relaxed) {
+                    let _permit = db.acquire_blocking().expect("nothing is lost by a reload");
+                    thread::sleep(Duration::from_millis(1));
+                    served.fetch_add(1, Relaxed);
+                }
+            });
+        }
+        let edited = edit(&path);
+        // Work goes on all the while.
+        let before = served.load(Relaxed);
+        while served.load(Relaxed) < before + 100 {
+            thread::sleep(Duration::from_millis(1));
+        }
+        stop.store(true, Relaxed);
+        edited
+    })?;
+    println!("{} pieces of work, {} still run", served.into_inner(), db.in_flight());
+    assert_eq!((db.in_flight(), db.waiting()), (0, 0));
+    Ok(())
+}
+
+fn edit(path: &Path) -> Result<(), Box<dyn Error>> {
+    let ceilings = || LIMITERS.limiters().iter().map(|known| known.ceiling()).collect::<Vec<_>>();
+    // More for the database, and a limiter that is new.
+    let text = "[limiters.db]\nceiling = 6\ndown = \"50%\"\n[limiters.api]\nceiling = 8";
+    fs::write(path, text)?;
+    for applied in load(path)? {
+        println!("{}: {:?}", applied.limiter, applied.outcome);
+    }
+    assert_eq!((LIMITERS.names(), ceilings()), (vec!["api".into(), "db".into()], vec![8, 6]));
+
+    // The last entry is wrong, so the first does not count either.
+    fs::write(path, "[limiters.api]\nceiling = 1\n[limiters.db]\nceiling = 1\nmin = 3")?;
+    let refused = load(path).expect_err("the ceiling is below min").to_string();
+    println!("{refused}");
+    assert!(refused.starts_with("nothing has changed: limiter \"db\""));
+
+    // Nor does an option that there is not.
+    fs::write(path, "[limiters.api]\nceiling = 1\n[limiters.db]\nceilling = 1")?;
+    let refused = load(path).expect_err("a typing error").to_string();
+    println!("{refused}");
+    assert!(refused.contains("limiter \"db\": unknown field `ceilling`"));
+    assert_eq!(ceilings(), [8, 6]);
+    Ok(())
+}
