@@ -61,3 +61,8 @@ pub use snapshot::Snapshot;
 #[cfg(feature = "stats")]
 pub use stats::{Change, Histogram, Holder, Stats};
 pub use throttle::{Adjust, Adjustment, ParseAdjustError, Step, Throttle};
+
+/// The recipes, so that they compile.
+#[cfg(all(doctest, feature = "serde", feature = "stats"))]
+#[doc = include_str!("../docs/guide.md")]
+struct Guide;
