@@ -21,7 +21,7 @@ async fn main() {
             }
         }
         most_hosts = most_hosts.max(HOSTS.len());
-        // Hosts that nobody fetches from are forgotten, but not those that asked to be spared.
+        // Evicts idle hosts, except those that have been turned down.
         HOSTS.retain(|host| host.setting() < host.throttle().max);
     }
     println!("{} pages, {most_hosts} hosts at once, of which are left {HOSTS:?}", seen.len());
@@ -34,7 +34,7 @@ async fn main() {
 async fn visit(host: u32, page: u32) -> Vec<(u32, u32)> {
     let name = format!("host-{host}");
     let limiter = HOSTS.get_or_register_with(&name, || Limiter::new(name.clone(), 3));
-    let _permit = limiter.acquire().await.expect("evicted is not closed");
+    let _permit = limiter.acquire().await.expect("eviction closes nothing");
     assert!(limiter.in_flight() <= 3);
     sleep(Duration::from_millis(2)).await;
     if host == 13 {

@@ -1,4 +1,4 @@
-//! Drains under Ctrl-C, or after half a second, and tells who still runs: `cargo run --features stats --example drain`
+//! Drains under Ctrl-C, or after half a second, and names the work that still runs: `cargo run --features stats --example drain`
 
 use std::error::Error;
 use std::thread;
@@ -18,7 +18,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     wait_for_ctrl_c(Duration::from_millis(500))?;
 
-    // Nothing new begins; what has begun may finish, but not take for ever.
+    // Nothing new begins. What runs may finish, but not take for ever.
     limiters.close_all();
     if limiters.wait_all_blocking_timeout(GRACE) {
         return Err("the export cannot have ended".into());

@@ -34,20 +34,20 @@ fn turn() -> Result<(), Box<dyn Error>> {
     pressure.set(5);
     assert_eq!(now("memory runs short"), (5, Some("memory pressure".into())));
 
-    // The operator has other worries, and overwrites nothing.
+    // The operator lowers the setting, which does not touch the cap.
     let _ = DB.set_ceiling(12);
     assert_eq!(now("operator: 12"), (5, Some("memory pressure".into())));
 
-    // A cluster lends this process 3 for a while, and 1 from then on if it is not heard of again.
+    // A cluster grants 3 for a while, then 1, unless it renews the share in time.
     let share = DB.cap("cluster share")?;
     share.set_until(3, 1, SystemClock.now() + Duration::from_millis(500));
     assert_eq!(now("share: 3 for 500 ms"), (3, Some("cluster share".into())));
     while DB.ceiling() != 1 {
         thread::sleep(Duration::from_millis(1));
     }
-    assert_eq!(now("not heard of again"), (1, Some("cluster share".into())));
+    assert_eq!(now("share not renewed"), (1, Some("cluster share".into())));
 
-    // Each hand lets go for itself, in whatever order.
+    // Each hand lets go of its own cap, in any order.
     drop(share);
     assert_eq!(now("share given up"), (5, Some("memory pressure".into())));
     pressure.lift();

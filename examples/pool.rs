@@ -32,7 +32,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// The limiter says when a connection may be had, the list which.
+/// The limiter decides when a connection may be used, the list which one.
 struct Pool {
     limiter: Limiter,
     idle: Mutex<Vec<Connection>>,
@@ -41,7 +41,7 @@ struct Pool {
 impl Pool {
     fn with<R>(&self, work: impl FnOnce(&mut Connection) -> R) -> Result<R, AcquireError> {
         let one_second = Duration::from_secs(1);
-        // Declared first, so given back last: also if the work panics and its connection is lost.
+        // Declared first, so given back last, also if the work panics and its connection is lost.
         let _permit = self.limiter.acquire().blocking_timeout(one_second)?;
         let idle = self.idle.lock().expect("no panic").pop();
         let mut connection = idle.unwrap_or_else(Connection::open);

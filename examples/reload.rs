@@ -15,7 +15,7 @@ struct File {
     limiters: Configs,
 }
 
-/// To be called at the start, and when a signal, a request or a file watcher says so.
+/// Call it at the start, and on a signal, a request or a file watcher's event.
 fn load(path: &Path) -> Result<Vec<Applied>, Box<dyn Error>> {
     let file: File = toml::from_str(&fs::read_to_string(path)?)?;
     Ok(LIMITERS.apply(file.limiters)?)
@@ -55,7 +55,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 fn edit(path: &Path) -> Result<(), Box<dyn Error>> {
     let ceilings = || LIMITERS.limiters().iter().map(|known| known.ceiling()).collect::<Vec<_>>();
-    // More for the database, and a limiter that is new.
+    // A higher ceiling for the database, and a new limiter.
     let text = "[limiters.db]\nceiling = 6\ndown = \"50%\"\n[limiters.api]\nceiling = 8";
     fs::write(path, text)?;
     for applied in load(path)? {
@@ -63,13 +63,13 @@ fn edit(path: &Path) -> Result<(), Box<dyn Error>> {
     }
     assert_eq!((LIMITERS.names(), ceilings()), (vec!["api".into(), "db".into()], vec![8, 6]));
 
-    // The last entry is wrong, so the first does not count either.
+    // The last entry is wrong, so the first has no effect either.
     fs::write(path, "[limiters.api]\nceiling = 1\n[limiters.db]\nceiling = 1\nmin = 3")?;
     let refused = load(path).expect_err("the ceiling is below min").to_string();
     println!("{refused}");
     assert!(refused.starts_with("nothing has changed: limiter \"db\""));
 
-    // Nor does an option that there is not.
+    // A misspelt option: the same.
     fs::write(path, "[limiters.api]\nceiling = 1\n[limiters.db]\nceilling = 1")?;
     let refused = load(path).expect_err("a typing error").to_string();
     println!("{refused}");

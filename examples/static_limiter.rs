@@ -9,7 +9,7 @@ use tokio::time::{sleep, timeout};
 
 static API: Limiter = Limiter::const_new("api", 2);
 
-/// What the task works for.
+/// Ends the task.
 static DONE: Notify = Notify::const_new();
 
 #[tokio::main]
@@ -24,19 +24,19 @@ async fn main() -> Result<(), AcquireError> {
         owned.count()
     });
 
-    // In a thread, which waits in the same line: for the task, as here the permit is kept.
+    // In a thread, which waits in the same line until the task gives its permit back.
     let waits = thread::spawn(|| API.acquire_blocking().map(|permit| permit.count()));
     while API.waiting() == 0 {
         sleep(Duration::from_millis(1)).await;
     }
     println!("two hold a permit, one waits: {API:?}");
 
-    // Not for longer than this. The request leaves the line, and costs nobody anything.
+    // With a time-out: the request is dropped, and so leaves the line.
     let late = timeout(Duration::from_millis(5), API.acquire()).await;
     assert!(late.is_err());
     assert_eq!(API.waiting(), 1);
 
-    // Whichever comes first. To keep a place in line in a loop, poll one future by reference.
+    // In a loop with `select!`: one request, polled by reference, keeps its place in line.
     let mut request = API.acquire();
     let mut ticks = 0;
     let second = loop {
@@ -53,7 +53,7 @@ async fn main() -> Result<(), AcquireError> {
     assert_eq!(task.await.expect("no panic"), 1);
     assert_eq!(waits.join().expect("no panic")?, 1);
 
-    // Work that is handed over: the permit is back when it is ready.
+    // Work passed as a future: the permit is back when the work is ready.
     drop((permit, second));
     let jobs: Vec<_> = (1..=20).map(|i| tokio::spawn(API.run(call(i)))).collect();
     let mut sum = 0;

@@ -1,4 +1,4 @@
-//! One limiter for each tenant, so that one that floods delays nobody else: `cargo run --example tenants`
+//! One limiter for each tenant, so that a flood from one does not delay the others: `cargo run --example tenants`
 
 use std::time::Duration;
 
@@ -10,23 +10,23 @@ static TENANTS: Registry = Registry::new();
 
 #[tokio::main]
 async fn main() {
-    // One tenant sends 200 requests at once: 2 run, 100 wait, the rest is refused.
+    // One tenant sends 200 requests at once: 2 run, 100 wait, the others are refused.
     let mut flood: JoinSet<_> = (0..200).map(|_| request("flood")).collect();
     while tenant("flood").waiting() < 100 {
         sleep(Duration::from_millis(1)).await;
     }
 
-    // Another does not notice, and one that has paid for more gets more.
+    // Another tenant has its own line, and one that has paid for more has a higher ceiling.
     request("calm").await.expect("there is no line here");
     assert_eq!((tenant("calm").ceiling(), tenant("initech").ceiling()), (2, 6));
     println!("\"calm\" is served while \"flood\" waits: {:?}", tenant("flood"));
     assert!(tenant("flood").waiting() > 0);
 
-    // Tenants of which nothing runs or waits go; the next request makes them anew.
+    // Idle tenants are evicted; their next request makes the limiter again.
     assert_eq!(TENANTS.remove_idle(), 2);
     assert_eq!(TENANTS.names(), ["flood"]);
 
-    // The operator throws one out: its line is told at once.
+    // The operator locks one out: all its waiters get `Closed`.
     TENANTS.delete("flood").expect("it is there").wait().await;
     let (mut served, mut refused, mut closed) = (0, 0, 0);
     while let Some(answer) = flood.join_next().await {

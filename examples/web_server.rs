@@ -19,8 +19,8 @@ async fn main() -> io::Result<()> {
     let address = listener.local_addr()?;
     tokio::spawn(serve(listener));
 
-    // The database hangs, and 20 clients come: 4 requests get stuck in it, 8 wait for those. The
-    // other 8 are told at once, instead of piling up.
+    // The database hangs, and 20 clients come: 4 requests get stuck in it, and 8 wait in line. The
+    // other 8 are answered at once, instead of piling up.
     DB.pause();
     let mut clients: JoinSet<_> = (0..20).map(|_| get(address)).collect();
     for _ in 0..8 {
@@ -30,7 +30,7 @@ async fn main() -> io::Result<()> {
     println!("the database hangs: {REQUESTS:?}");
     assert_eq!((REQUESTS.in_flight(), REQUESTS.waiting()), (4, 8));
 
-    // It is back. Whoever is in line is served.
+    // It is back, and the requests in line are served.
     DB.resume();
     while let Some(status) = clients.join_next().await {
         assert_eq!(status.expect("no panic")?, "200 OK");

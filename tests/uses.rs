@@ -1,11 +1,11 @@
-//! Uses that nobody would want to run as a program: clocks in tests, and two limiters at once.
+//! Uses that make no program of their own: clocks in tests, and two limiters at once.
 
 use std::time::Duration;
 
 use grmgr::{Adjustment, Clock, Limiter, ManualClock, acquire_all};
 use tokio::time::{Instant, sleep, timeout};
 
-/// Careful up, quick down: what the tests below are about.
+/// A limiter that goes up with care, and down at once.
 fn api(clock: impl Clock + 'static) -> Limiter {
     let builder = Limiter::builder("api").ceiling(8).max(10).hold_down(Duration::ZERO);
     builder.clock(clock).build().expect("it makes sense")
@@ -38,7 +38,7 @@ async fn paused_time_of_tokio_moves_holds_and_time_outs_alike() {
     let _ = api.set_ceiling(1);
     let _permit = api.acquire().await.expect("one is free");
 
-    // An hour at the door, and the hold is over.
+    // After an hour in line, the hold is over.
     assert!(timeout(Duration::from_secs(3600), api.acquire()).await.is_err());
     assert_eq!(api.up(), Adjustment::Changed { from: 1, to: 2 });
     assert!(api.acquire().await.is_ok());
