@@ -1,7 +1,6 @@
 //! Several hands on one ceiling: operator, memory pressure, a share that expires. The lowest rules: `cargo run --example hands`
 
 use std::error::Error;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 use std::time::Duration;
 
@@ -10,23 +9,15 @@ use grmgr::{Clock, Limiter, SystemClock};
 static DB: Limiter = Limiter::const_new("db", 20).with_max(50);
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let stop = AtomicBool::new(false);
-    thread::scope(|scope| {
-        for _ in 0..30 {
-            scope.spawn(|| {
-                while !stop.load(Relaxed) {
-                    let _permit = DB.acquire_blocking().expect("not closed");
-                    thread::sleep(Duration::from_millis(5));
-                }
-            });
-        }
-        let turned = turn();
-        stop.store(true, Relaxed);
-        turned
-    })
-}
-
-fn turn() -> Result<(), Box<dyn Error>> {
+    // More work than may run, all the time.
+    for _ in 0..30 {
+        thread::spawn(|| {
+            loop {
+                let _permit = DB.acquire_blocking();
+                thread::sleep(Duration::from_millis(5));
+            }
+        });
+    }
     assert_eq!(now("at the start"), (20, None));
 
     // Memory runs short.

@@ -2,13 +2,14 @@
 
 use std::error::Error;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 use std::{fs, thread};
 
 use grmgr::{Applied, Configs, Registry};
 
 static LIMITERS: Registry = Registry::new();
+static SERVED: AtomicUsize = AtomicUsize::new(0);
 
 #[derive(serde::Deserialize)]
 struct File {
@@ -27,30 +28,27 @@ fn main() -> Result<(), Box<dyn Error>> {
     fs::write(&path, "[limiters.db]\nceiling = 2")?;
     load(&path)?;
     let db = LIMITERS.get("db").ok_or("it is in the file")?;
-
-    let (served, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
-    thread::scope(|scope| {
-        for _ in 0..8 {
-            scope.spawn(|| {
-                while !stop.load(Relaxed) {
-                    let _permit = db.acquire_blocking().expect("nothing is lost by a reload");
-                    thread::sleep(Duration::from_millis(1));
-                    served.fetch_add(1, Relaxed);
-                }
-            });
-        }
-        let edited = edit(&path);
-        // Work goes on all the while.
-        let before = served.load(Relaxed);
-        while served.load(Relaxed) < before + 100 {
-            thread::sleep(Duration::from_millis(1));
-        }
-        stop.store(true, Relaxed);
-        edited
-    })?;
-    println!("{} pieces of work, {} still run", served.into_inner(), db.in_flight());
+    let threads: Vec<_> = (0..8).map(|_| thread::spawn(work)).collect();
+    edit(&path)?;
+    // Work has gone on all the while, and still does.
+    let before = SERVED.load(Relaxed);
+    while SERVED.load(Relaxed) < before + 100 {
+        thread::sleep(Duration::from_millis(1));
+    }
+    LIMITERS.close_all();
+    threads.into_iter().for_each(|thread| thread.join().expect("no panic"));
+    println!("{} pieces of work", SERVED.load(Relaxed));
     assert_eq!((db.in_flight(), db.waiting()), (0, 0));
     Ok(())
+}
+
+fn work() {
+    let db = LIMITERS.get("db").expect("it stays");
+    while let Ok(_permit) = db.acquire_blocking() {
+        thread::sleep(Duration::from_millis(1));
+        SERVED.fetch_add(1, Relaxed);
+    }
+    assert!(db.is_closed(), "a request was refused because of a reload");
 }
 
 fn edit(path: &Path) -> Result<(), Box<dyn Error>> {
