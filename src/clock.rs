@@ -14,6 +14,26 @@ use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
 /// does not ask it, unless the limiter tracks its holders or has a cap with a
 /// [term](crate::CapOf::set_until). A clock that stands still makes holds and terms last; one that goes
 /// backwards makes them longer.
+///
+/// A clock for tests that run in tokio's paused time:
+///
+/// ```
+/// use std::time::Duration;
+/// use grmgr::{Clock, Limiter};
+/// use tokio::time::Instant;
+///
+/// struct TokioClock(Instant);
+///
+/// impl Clock for TokioClock {
+///     fn now(&self) -> Duration {
+///         self.0.elapsed()
+///     }
+/// }
+///
+/// let clock = TokioClock(Instant::now());
+/// let limiter = Limiter::builder("db").ceiling(20).clock(clock).build()?;
+/// # Ok::<(), grmgr::ConfigError>(())
+/// ```
 pub trait Clock: Send + Sync {
     /// The time since the clock's origin.
     fn now(&self) -> Duration;
