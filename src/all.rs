@@ -15,8 +15,8 @@ use crate::{Acquire, AcquireError, Limiter, Permit};
 /// Asks several limiters for permits, so that such calls never wait for each other in a circle.
 ///
 /// Each entry is a limiter and how many of its permits are wanted; the permits come in the order
-/// written. They are acquired in one order for the whole program, whatever order is written, and
-/// kept while the next limiter is waited for: put first, a full limiter may so keep permits of
+/// written. They are acquired in one order for the whole program, whatever order is written. Those
+/// granted already are kept while the next limiter is waited for, so a full one may leave permits of
 /// another idle. That order knows of nothing but other such calls: a task that holds a permit of
 /// one of these limiters already, and asks for it all the same, may wait for itself.
 ///

@@ -488,7 +488,8 @@ impl<L: Deref<Target = Limiter>> CapOf<L> {
     /// if nobody comes back to do it.
     ///
     /// Both are as in [`set`](Self::set), as is what is returned: it speaks of the cap now. `at` is a
-    /// time of the limiter's [clock](crate::Clock). The next `set`, `set_until` or `lift` of this cap
+    /// time of the limiter's [clock](crate::Clock): with the default one,
+    /// `SystemClock.now() + Duration::from_secs(15)` (import [`Clock`](crate::Clock)). The next `set`, `set_until` or `lift` of this cap
     /// replaces the term. If `at` is not in the future, the cap is at `then` when this returns.
     ///
     /// Nothing watches the clock: as long as a cap of the limiter has a term, each grant asks it first,

@@ -117,7 +117,7 @@ impl Limiter {
     ///
     /// # Panics
     ///
-    /// If the ceiling is 0 or above [`MAX_CEILING`](Self::MAX_CEILING) (I14).
+    /// If the ceiling is 0 or above [`MAX_CEILING`](Self::MAX_CEILING).
     #[cfg(feature = "std")]
     #[track_caller]
     pub fn new(name: impl Into<Cow<'static, str>>, ceiling: usize) -> Self {
@@ -284,7 +284,8 @@ impl Limiter {
     /// Runs `work` under a permit: waits for one, then polls `work` until it is ready, and gives the
     /// permit back at that moment.
     ///
-    /// With more permits than one: [`acquire_many(n).run(work)`](AcquireOf::run).
+    /// With more permits than one: [`acquire_many(n).run(work)`](AcquireOf::run). Work that reads the
+    /// clock when it is made counts the time in line, too: see [`RunOf`](crate::RunOf).
     ///
     /// ```
     /// # use grmgr::Limiter;
@@ -313,7 +314,7 @@ impl Limiter {
     ///
     /// # Panics
     ///
-    /// If no permit is forgotten (I14).
+    /// If no permit is forgotten.
     #[track_caller]
     pub fn done(&self) {
         // Relaxed: only the count matters. That a permit was forgotten, the caller knows by an ordering

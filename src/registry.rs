@@ -169,7 +169,7 @@ impl Registry {
     ///
     /// # Panics
     ///
-    /// If the limiter that `make` returns has another name (I14).
+    /// If the limiter that `make` returns has another name.
     #[track_caller]
     pub fn get_or_register_with(&self, name: &str, make: impl FnOnce() -> Limiter) -> Handle {
         if let Some(limiter) = self.get(name) {
@@ -378,7 +378,8 @@ impl Registry {
         }
     }
 
-    /// [`Limiter::wait`] on each: resolves when each has been idle at some moment.
+    /// [`Limiter::wait`] on each: resolves when each has been idle at some moment. For a time limit, put
+    /// your runtime's time-out around it.
     ///
     /// # Cancel safety
     ///

@@ -11,8 +11,11 @@ use crate::state::CLOSED;
 use crate::stats::{Change, Holder, Holders, Stats};
 use crate::{Limiter, Throttle};
 
-/// A limiter at one moment. `in_flight`, `ceiling`, `paused` and `closed` belong together, and so
-/// do `ceiling`, `setting`, `caps` and the bounds; the rest may be a little older or newer. Serialised (feature `serde`), times are in seconds.
+/// A limiter at one moment.
+///
+/// `in_flight`, `ceiling`, `paused` and `closed` belong together, and so do `ceiling`, `setting`, `caps`
+/// and the bounds; the rest may be a little older or newer. Serialised (feature `serde`), times are in
+/// seconds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
