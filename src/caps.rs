@@ -544,6 +544,11 @@ impl<L: Deref<Target = Limiter>> CapOf<L> {
 
     /// Where it stands, if it caps anything.
     pub fn get(&self) -> Option<usize> {
+        self.limiter.end_terms_if_any();
+        self.at()
+    }
+
+    fn at(&self) -> Option<usize> {
         let value = self.limiter.hands.caps[self.slot].load(Relaxed);
         (value < LIFTED).then_some(value as usize)
     }
@@ -603,7 +608,7 @@ impl<L: Deref<Target = Limiter>> fmt::Debug for CapOf<L> {
         f.debug_struct("Cap")
             .field("limiter", &self.limiter.name())
             .field("cause", &self.cause)
-            .field("at", &self.get())
+            .field("at", &self.at())
             .finish()
     }
 }

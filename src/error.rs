@@ -104,7 +104,8 @@ fn exceeds_max(f: &mut fmt::Formatter<'_>, requested: usize, max: usize) -> fmt:
     write!(
         f,
         "{requested} permits requested, but the ceiling is never above {max}: \
-         ask for at most {max}, or build the limiter with a larger `max`"
+         ask for at most {max}, or give the limiter a larger `max` (when it is built, or with \
+         `reconfigure`)"
     )
 }
 

@@ -524,8 +524,21 @@ impl Limiter {
         if cfg!(feature = "stats") { self.now().unwrap_or_default() } else { Duration::ZERO }
     }
 
-    /// The time by its clock, if it has one.
-    pub(crate) fn now(&self) -> Option<Duration> {
+    /// Returns the time by its [clock](Clock): what the end of a cap's term is compared with.
+    ///
+    /// `None` only without feature `std`, if it was given no clock.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use grmgr::Limiter;
+    ///
+    /// let db = Limiter::new("db", 20);
+    /// let share = db.cap("share")?;
+    /// let soon = db.now().expect("the system's clock") + Duration::from_secs(15);
+    /// share.set_until(5, 0, soon);
+    /// # Ok::<(), grmgr::TooManyCaps>(())
+    /// ```
+    pub fn now(&self) -> Option<Duration> {
         match &self.clock {
             Some(clock) => Some(clock.now()),
             #[cfg(feature = "std")]
