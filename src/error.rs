@@ -104,8 +104,7 @@ fn exceeds_max(f: &mut fmt::Formatter<'_>, requested: usize, max: usize) -> fmt:
     write!(
         f,
         "{requested} permits requested, but the ceiling is never above {max}: \
-         ask for at most {max}, or give the limiter a larger `max` (when it is built, or with \
-         `reconfigure`)"
+         ask for at most {max}, or build the limiter with a larger `max`"
     )
 }
 
