@@ -1,5 +1,10 @@
 //! `grmgr`: looks at what a monitor has recorded, and at a program that runs.
 
+#![forbid(unsafe_code)]
+
+mod report;
+mod top;
+
 use std::error::Error;
 use std::fs;
 use std::io::{ErrorKind, Write};
@@ -7,7 +12,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use grmgr_monitor::report::Report;
+
+use report::Report;
 
 /// Looks at limiters: at a recorded history, or at a program that runs.
 #[derive(Parser)]
@@ -34,7 +40,6 @@ enum Command {
         no_svg: bool,
     },
     /// Shows the limiters of a running program, and turns them.
-    #[cfg(feature = "top")]
     Top {
         /// Where the program serves its dashboard.
         #[arg(default_value = "127.0.0.1:9187")]
@@ -69,7 +74,6 @@ fn run(command: Command) -> Result<(), Box<dyn Error>> {
             }
             Ok(())
         }
-        #[cfg(feature = "top")]
         Command::Top { address, token_file } => {
             let token = match token_file {
                 Some(file) => Some(
@@ -80,7 +84,7 @@ fn run(command: Command) -> Result<(), Box<dyn Error>> {
                 ),
                 None => std::env::var("GRMGR_TOKEN").ok(),
             };
-            Ok(grmgr_monitor::top::run(&address, token)?)
+            Ok(top::run(&address, token)?)
         }
     }
 }

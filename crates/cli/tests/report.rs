@@ -1,5 +1,4 @@
 //! The command, on a real history.
-#![cfg(feature = "report")]
 
 use std::fs;
 use std::path::Path;

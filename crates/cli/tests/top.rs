@@ -1,6 +1,7 @@
 //! `grmgr top` in a terminal: a pseudo-terminal that `script` makes.
-#![cfg(all(feature = "top", feature = "dashboard", target_os = "linux"))]
+#![cfg(target_os = "linux")]
 
+#[path = "../../monitor/tests/support/mod.rs"]
 mod support;
 
 use std::io::{Read, Write};

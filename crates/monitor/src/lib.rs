@@ -2,7 +2,7 @@
 #![warn(missing_docs)]
 // With parts left out, some of what the sampler knows has no reader.
 #![cfg_attr(
-    not(all(feature = "dashboard", feature = "history", feature = "metrics", feature = "report")),
+    not(all(feature = "dashboard", feature = "history", feature = "metrics")),
     allow(dead_code)
 )]
 #![doc = include_str!("../README.md")]
@@ -22,12 +22,10 @@ mod moment;
 mod monitor;
 #[cfg(feature = "pressure")]
 mod pressure;
-#[cfg(feature = "report")]
-pub mod report;
+#[cfg(feature = "history")]
+pub mod recorded;
 mod sampler;
 mod source;
-#[cfg(feature = "top")]
-pub mod top;
 mod windows;
 mod worker;
 

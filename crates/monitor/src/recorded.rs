@@ -1,31 +1,119 @@
-//! Out of the database.
+//! What a history says: its runs, and in each the limiters, with means, extremes and a course.
+//!
+//! ```no_run
+//! use std::path::Path;
+//!
+//! for run in grmgr_monitor::recorded::read(Path::new("stats.db"), None)? {
+//!     for limiter in run.limiters {
+//!         println!("{}: {:.1} in flight", limiter.name, limiter.in_flight.mean);
+//!     }
+//! }
+//! # Ok::<(), grmgr_monitor::recorded::ReadError>(())
+//! ```
 
 use std::collections::HashMap;
+use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension};
 
-use super::{Extent, Line, Report, Run};
 use crate::history::read::Reader;
+
+pub use crate::history::read::Point;
+
+/// One run of a program: from a monitor's start to its end.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Run {
+    /// The name it was recorded under.
+    pub run_id: String,
+    /// Of the first sample: date and time, UTC.
+    pub first: String,
+    /// Of the last sample: date and time, UTC.
+    pub last: String,
+    /// From the first sample to the last.
+    pub seconds: i64,
+    /// Those that have a sample, by name.
+    pub limiters: Vec<Line>,
+}
+
+/// One limiter in one run.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Line {
+    /// The limiter's name.
+    pub name: String,
+    /// How many samples there are.
+    pub samples: i64,
+    /// Permits in flight.
+    pub in_flight: Extent,
+    /// The ceiling in force.
+    pub ceiling: Extent,
+    /// Requests in line.
+    pub waiting: Extent,
+    /// The ceiling at the last sample.
+    pub last_ceiling: i64,
+    /// The share of samples at which all permits were out, from 0 to 1.
+    pub full: f64,
+    /// The share of samples at which it was paused, from 0 to 1.
+    pub paused: f64,
+    /// Permits granted since the limiter was made, as of the last report.
+    pub acquired: i64,
+    /// Requests refused since the limiter was made, as of the last report.
+    pub refused: i64,
+    /// How many changes of the ceiling each cause has made, the most frequent first.
+    pub changes: Vec<(String, i64)>,
+    /// Its course: at most 400 points over the time of the run.
+    pub points: Vec<Point>,
+}
+
+/// How a number went over all samples.
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct Extent {
+    /// The mean.
+    pub mean: f64,
+    /// The lowest.
+    pub min: i64,
+    /// The highest.
+    pub max: i64,
+}
+
+/// Why a history cannot be read. Says what to do.
+#[derive(Debug)]
+pub struct ReadError(String);
+
+impl fmt::Display for ReadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for ReadError {}
 
 /// A history of ten million samples is read within a minute.
 const PATIENCE: Duration = Duration::from_secs(600);
 /// Points of a line in the chart.
 const POINTS: usize = 400;
 
-pub(super) fn read(file: &Path, run_id: Option<&str>) -> Result<Report, String> {
+/// Reads a history: all runs in it, or one of them. The file may be in use.
+///
+/// # Errors
+///
+/// If it cannot be read, is no history, or has no such run.
+pub fn read(file: &Path, run_id: Option<&str>) -> Result<Vec<Run>, ReadError> {
     if !file.exists() {
-        return Err(format!("there is no file {}", file.display()));
+        return Err(ReadError(format!("there is no file {}", file.display())));
     }
-    let reader = Reader::open(file, PATIENCE)?;
+    let reader = Reader::open(file, PATIENCE).map_err(ReadError)?;
     let runs = runs(&reader, run_id)
-        .map_err(|error| format!("cannot read {}: {error}", file.display()))?;
+        .map_err(|error| ReadError(format!("cannot read {}: {error}", file.display())))?;
     match run_id {
         Some(run_id) if runs.is_empty() => {
-            Err(format!("there is no run {run_id:?} in {}", file.display()))
+            Err(ReadError(format!("there is no run {run_id:?} in {}", file.display())))
         }
-        _ => Ok(Report { runs }),
+        _ => Ok(runs),
     }
 }
 

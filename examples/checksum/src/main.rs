@@ -2,7 +2,7 @@
 //! hashed at once is moved up and down.
 //!
 //! ```text
-//! cargo run --release --example checksum -- --ceiling 4 --script "3s down, 6s up" --output sums /usr
+//! cargo run --release -p checksum-example -- --ceiling 4 --script "25% down, 50% up" --output sums /usr
 //! sha256sum --check --quiet sums
 //! ```
 //!
@@ -28,7 +28,7 @@ use grmgr::Limiter;
 use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressState, ProgressStyle};
 use tokio::sync::mpsc;
 
-use control::{Controls, STAGES, Script};
+use control::{Controls, Progress, STAGES, Script};
 use keys::Keys;
 use pipeline::{Outcome, Pipeline};
 use stage::Stage;
@@ -67,7 +67,8 @@ struct Args {
     #[arg(long, value_name = "N")]
     max: Option<usize>,
 
-    /// Moves the ceilings, as in "3s down, 6s up, 8s hash set 4, 9s pause, 10s resume"
+    /// Moves the ceilings, as in "3s down, 6s up, 8s hash set 4, 9s pause, 10s resume", or when a
+    /// part of the bytes has been read, as in "25% down, 50% up"
     #[arg(short, long, value_name = "STEPS")]
     script: Option<Script>,
 
@@ -132,15 +133,25 @@ fn run(args: Args, controls: Arc<Controls>) -> Result<ExitCode, String> {
 
     let started = Instant::now();
     let script = args.script.unwrap_or_default();
+    let (paths, own_files) = (Arc::new(args.paths), sums.own_files());
+    let mut total = 0;
+    if script.asks_for_progress() {
+        pipeline::count(&paths, &own_files, |bytes| total += bytes);
+        bar.set_length(total);
+    } else if !bar.is_hidden() {
+        let (paths, own_files, bar) = (paths.clone(), own_files.clone(), bar.clone());
+        std::thread::spawn(move || {
+            pipeline::count(&paths, &own_files, |bytes| bar.inc_length(bytes));
+        });
+    }
+
+    let progress = Arc::new(Progress::new(controls.clone(), &script, total));
     runtime.spawn(control::play(controls.clone(), script.clone(), started));
     runtime.spawn(control::stop_at_signal(controls.clone()));
     let (sender, outcomes) = mpsc::channel(64);
-    let pipeline = Arc::new(Pipeline { read, hash, outcomes: sender, bar: bar.clone() });
-    let (paths, own_files) = (Arc::new(args.paths), sums.own_files());
-    if !bar.is_hidden() {
-        let (paths, own_files, bar) = (paths.clone(), own_files.clone(), bar.clone());
-        std::thread::spawn(move || pipeline::count(&paths, &own_files, &bar));
-    }
+    let pipeline =
+        Pipeline { read, hash, outcomes: sender, bar: bar.clone(), progress: progress.clone() };
+    let pipeline = Arc::new(pipeline);
     runtime.spawn_blocking(move || pipeline.walk(&paths, &own_files));
 
     let collected = collect(outcomes, &mut sums, &bar);
@@ -162,7 +173,7 @@ fn run(args: Args, controls: Arc<Controls>) -> Result<ExitCode, String> {
         eprintln!("checksum: stopped before the end{}", note.unwrap_or_default());
         return Ok(ExitCode::from(130));
     }
-    let missed = script.steps_after(time);
+    let missed = script.steps_after(time) + progress.steps_left();
     if missed > 0 {
         eprintln!("checksum: the work was done before {missed} step(s) of the script");
     }

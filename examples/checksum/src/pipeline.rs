@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 use walkdir::{DirEntry, WalkDir};
 
+use crate::control::Progress;
 use crate::stage::{Place, Stage};
 use crate::sums::OwnFiles;
 
@@ -34,6 +35,7 @@ pub(crate) struct Pipeline {
     pub(crate) hash: Arc<Stage>,
     pub(crate) outcomes: mpsc::Sender<Outcome>,
     pub(crate) bar: ProgressBar,
+    pub(crate) progress: Arc<Progress>,
 }
 
 impl Pipeline {
@@ -81,6 +83,7 @@ impl Pipeline {
             let size = block.len();
             length += size as u64;
             self.bar.inc(size as u64);
+            self.progress.add(size as u64);
             let hashed = spawn_blocking(move || {
                 sha.update(&block);
                 sha
@@ -102,9 +105,9 @@ impl Pipeline {
 }
 
 /// Adds up how much there is to do, ahead of the work.
-pub(crate) fn count(paths: &[PathBuf], except: &OwnFiles, bar: &ProgressBar) {
+pub(crate) fn count(paths: &[PathBuf], except: &OwnFiles, mut found: impl FnMut(u64)) {
     for path in files(paths, except).flatten() {
-        bar.inc_length(fs::metadata(path).map_or(0, |metadata| metadata.len()));
+        found(fs::metadata(path).map_or(0, |metadata| metadata.len()));
     }
 }
 

@@ -1,9 +1,9 @@
 //! In-flight against ceiling, drawn by `plotters`.
 
+use grmgr_monitor::recorded::{Line, Run};
 use plotters::prelude::*;
 
 use super::table::printable;
-use super::{Line, Run};
 
 const WIDTH: u32 = 960;
 const PANEL: u32 = 190;

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write};
 
-use super::{Line, Run};
+use grmgr_monitor::recorded::{Line, Run};
 
 const HEAD: [&str; 13] = [
     "limiter",

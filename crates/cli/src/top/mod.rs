@@ -18,8 +18,7 @@ use state::{Reaction, State};
 
 /// Why there is nothing to see.
 #[derive(Debug)]
-#[non_exhaustive]
-pub enum TopError {
+pub(crate) enum TopError {
     /// The dashboard does not answer, or is none.
     Dashboard {
         /// The address that was asked.
@@ -53,7 +52,7 @@ impl std::error::Error for TopError {}
 ///
 /// If the dashboard does not answer at first, or the terminal cannot be used. A dashboard that is
 /// lost later is waited for.
-pub fn run(address: &str, token: Option<String>) -> Result<(), TopError> {
+pub(crate) fn run(address: &str, token: Option<String>) -> Result<(), TopError> {
     let client = Client::connect(address, token)
         .map_err(|reason| TopError::Dashboard { address: address.into(), reason })?;
     if !io::stdout().is_terminal() {

@@ -1,4 +1,4 @@
-//! Reading a history back, for the dashboard and for `grmgr report`.
+//! Reading a history back, for the dashboard and for [`crate::recorded`].
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -16,13 +16,18 @@ pub(crate) struct Reader {
 
 /// Means over a stretch of time that ends at `unix_ms`.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Point {
-    pub(crate) unix_ms: i64,
-    pub(crate) in_flight: f64,
-    pub(crate) ceiling: f64,
-    pub(crate) waiting: f64,
-    /// At any time in it.
-    pub(crate) paused: bool,
+#[non_exhaustive]
+pub struct Point {
+    /// Milliseconds since 1970, UTC.
+    pub unix_ms: i64,
+    /// Permits in flight.
+    pub in_flight: f64,
+    /// The ceiling in force.
+    pub ceiling: f64,
+    /// Requests in line.
+    pub waiting: f64,
+    /// Whether the limiter was paused at any time in it.
+    pub paused: bool,
 }
 
 /// A recorded change of a ceiling.
