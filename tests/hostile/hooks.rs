@@ -1,35 +1,13 @@
-//! What the tests stand on: futures that are polled by hand and only when woken, with wakers that
-//! do as they are told.
+//! Wakers that do something when they are woken, and futures that are polled with them. Other than the
+//! tasks of `common`, these share a waker if they are told to, and are dropped by one.
 
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
-use std::time::Duration;
 
-use grmgr::{AcquireError, Limiter, OwnedPermit, TryAcquireError};
-
-/// Far more than any of the tests takes on a busy machine: only a deadlock takes longer.
-const LIMIT: Duration = Duration::from_secs(60);
-
-/// Runs `test` and fails if it does not end.
-pub(crate) fn must_end(test: impl FnOnce() + Send + 'static) {
-    let (done, ended) = sync_channel(1);
-    let thread = std::thread::spawn(move || {
-        // Kept to the end, also that of a panic.
-        let _done = done;
-        test();
-    });
-    match ended.recv_timeout(LIMIT) {
-        Err(RecvTimeoutError::Timeout) => panic!("deadlock"),
-        Ok(()) | Err(RecvTimeoutError::Disconnected) => {}
-    }
-    if let Err(panic) = thread.join() {
-        std::panic::resume_unwind(panic);
-    }
-}
+use grmgr::{AcquireError, OwnedPermit};
 
 type Action = Box<dyn FnOnce() + Send>;
 
@@ -133,21 +111,4 @@ where
     let left = tasks.iter().filter(|task| !task.is_done()).count();
     assert_eq!(left, 0, "of {} that waited nobody has woken {left}", tasks.len());
     granted
-}
-
-/// Nothing is lost: nothing in flight, nobody waits, exactly `ceiling` permits can be had, and
-/// `wait` resolves at once.
-pub(crate) fn assert_at_rest(limiter: &Limiter) {
-    assert_eq!((limiter.in_flight(), limiter.waiting()), (0, 0), "{limiter:?}");
-    let idle = Pin::new(&mut limiter.wait()).poll(&mut Context::from_waker(Waker::noop()));
-    assert!(idle.is_ready(), "{limiter:?}");
-    if limiter.is_closed() {
-        assert_eq!(limiter.try_acquire().unwrap_err(), TryAcquireError::Closed);
-        return;
-    }
-    let ceiling = limiter.ceiling();
-    let all: Vec<_> = (0..ceiling).map(|_| limiter.try_acquire().expect("free")).collect();
-    assert_eq!(limiter.try_acquire().unwrap_err(), TryAcquireError::NoPermits);
-    drop(all);
-    assert_eq!(limiter.in_flight(), 0);
 }
