@@ -283,7 +283,7 @@ impl<L: Deref<Target = Limiter> + Unpin> AcquireOf<L> {
     }
 
     #[inline]
-    fn block(
+    pub(crate) fn block(
         mut self,
         deadline: impl FnOnce() -> Option<Instant>,
     ) -> Result<PermitOf<L>, AcquireError> {

@@ -1,6 +1,8 @@
 //! Permits of several limiters at once, without deadlock.
 
 use core::fmt;
+#[cfg(feature = "std")]
+use core::mem;
 use core::pin::Pin;
 use core::task::{Context, Poll, ready};
 #[cfg(feature = "std")]
@@ -13,8 +15,8 @@ use crate::{Acquire, AcquireError, Limiter, Permit};
 /// Asks several limiters for permits, so that such calls never wait for each other in a circle.
 ///
 /// Each entry is a limiter and how many of its permits are wanted; the permits come in the order
-/// written. They are acquired in one order for the whole program, whatever order is written, and
-/// kept while the next limiter is waited for: put first, a full limiter may so keep permits of
+/// written. They are acquired in one order for the whole program, whatever order is written. Those
+/// granted already are kept while the next limiter is waited for, so a full one may leave permits of
 /// another idle. That order knows of nothing but other such calls: a task that holds a permit of
 /// one of these limiters already, and asks for it all the same, may wait for itself.
 ///
@@ -93,6 +95,25 @@ impl<'a, const N: usize> AcquireAll<'a, N> {
         Ok(())
     }
 
+    /// Begins with the first request, if there is nothing to be said against it.
+    fn begin(&mut self) -> Result<(), AcquireError> {
+        self.stage = Stage::Over;
+        self.check()?;
+        self.stage = self.request(0);
+        Ok(())
+    }
+
+    /// Takes a permit, and goes on with the next request.
+    fn take(&mut self, place: usize, permit: Permit<'a>) {
+        self.granted[self.order[place]] = Some(permit);
+        self.stage = self.request(place + 1);
+    }
+
+    /// All permits, in the order written.
+    fn permits(&mut self) -> [Permit<'a>; N] {
+        self.granted.each_mut().map(|permit| permit.take().expect("all are granted"))
+    }
+
     /// The request at this place of `order`, if there is one.
     fn request(&self, place: usize) -> Stage<'a> {
         match self.order.get(place) {
@@ -102,37 +123,31 @@ impl<'a, const N: usize> AcquireAll<'a, N> {
     }
 }
 
+const ANSWERED: &str = "an acquire_all future was polled again after it was ready";
+
 impl<'a, const N: usize> Future for AcquireAll<'a, N> {
     type Output = Result<[Permit<'a>; N], AcquireError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         match this.stage {
-            Stage::New => {
-                this.stage = Stage::Over;
-                this.check()?;
-                this.stage = this.request(0);
-            }
+            Stage::New => this.begin()?,
             Stage::Waiting(..) => {}
-            Stage::Over => panic!("an acquire_all future was polled again after it was ready"),
+            Stage::Over => panic!("{ANSWERED}"),
         }
         while let Stage::Waiting(place, request) = &mut this.stage {
             let outcome = ready!(Pin::new(request).poll(cx));
             let place = *place;
             this.stage = Stage::Over;
             match outcome {
-                Ok(permit) => this.granted[this.order[place]] = Some(permit),
+                Ok(permit) => this.take(place, permit),
                 Err(refused) => {
                     this.granted = [const { None }; N];
                     return Poll::Ready(Err(refused));
                 }
             }
-            this.stage = this.request(place + 1);
         }
-        Poll::Ready(Ok(this
-            .granted
-            .each_mut()
-            .map(|permit| permit.take().expect("all are granted"))))
+        Poll::Ready(Ok(this.permits()))
     }
 }
 
@@ -144,7 +159,7 @@ impl<'a, const N: usize> AcquireAll<'a, N> {
     ///
     /// As [`acquire_all`].
     pub fn blocking(self) -> Result<[Permit<'a>; N], AcquireError> {
-        crate::block::acquire(self, None)
+        self.block(None)
     }
 
     /// [`blocking`](Self::blocking), but at most for `timeout`.
@@ -153,7 +168,7 @@ impl<'a, const N: usize> AcquireAll<'a, N> {
     ///
     /// As [`acquire_all`], and [`TimedOut`](AcquireError::TimedOut).
     pub fn blocking_timeout(self, timeout: Duration) -> Result<[Permit<'a>; N], AcquireError> {
-        crate::block::acquire(self, Instant::now().checked_add(timeout))
+        self.block(Instant::now().checked_add(timeout))
     }
 
     /// [`blocking`](Self::blocking), but at most until `deadline`.
@@ -162,7 +177,21 @@ impl<'a, const N: usize> AcquireAll<'a, N> {
     ///
     /// As [`acquire_all`], and [`TimedOut`](AcquireError::TimedOut).
     pub fn blocking_until(self, deadline: Instant) -> Result<[Permit<'a>; N], AcquireError> {
-        crate::block::acquire(self, Some(deadline))
+        self.block(Some(deadline))
+    }
+
+    /// One after another, each as a request of its own: it gives way by yielding the thread (I16).
+    fn block(mut self, deadline: Option<Instant>) -> Result<[Permit<'a>; N], AcquireError> {
+        match self.stage {
+            Stage::New => self.begin()?,
+            Stage::Waiting(..) => {}
+            Stage::Over => panic!("{ANSWERED}"),
+        }
+        while let Stage::Waiting(place, request) = mem::replace(&mut self.stage, Stage::Over) {
+            let permit = request.block(|| deadline)?;
+            self.take(place, permit);
+        }
+        Ok(self.permits())
     }
 }
 

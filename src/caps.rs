@@ -19,6 +19,7 @@
 //! A turn is a mutex, and without `std`, where there is none, a flag that is waited for in a loop.
 
 use core::fmt;
+use core::mem::ManuallyDrop;
 use core::ops::Deref;
 use core::time::Duration;
 
@@ -33,13 +34,14 @@ use std::sync::PoisonError;
 
 #[cfg(feature = "std")]
 use crate::clock::nanos;
-use crate::state::MAX_COUNT;
-use crate::state::TIMED;
+use crate::queue::Queue;
+use crate::state::{MAX_COUNT, TIMED, Word};
 #[cfg(feature = "std")]
 use crate::sync::atomic::AtomicU64;
-#[cfg(not(feature = "std"))]
-use crate::sync::atomic::Ordering::{Acquire, Release};
-use crate::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+use crate::sync::atomic::{
+    AtomicBool, AtomicU32,
+    Ordering::{Acquire, Relaxed, Release},
+};
 use crate::sync::const_unless_loom;
 #[cfg(feature = "std")]
 use crate::sync::{Mutex, MutexGuard};
@@ -82,8 +84,8 @@ type Notes = Option<Box<[Note; CAPS]>>;
 #[cfg(feature = "std")]
 type Ended = (usize, usize, Cow<'static, str>);
 
-/// All that is changed in turns. Relaxed throughout: the turn orders it for those who take one, and
-/// others read single values.
+/// All that is changed in turns. Relaxed but for the time of terms: the turn orders it for those who
+/// take one, and others read single values.
 #[derive(Debug)]
 pub(crate) struct Hands {
     pub(crate) rule: Rule,
@@ -155,14 +157,6 @@ impl Hands {
     pub(crate) fn is_paused(&self) -> bool {
         self.paused.load(Relaxed)
     }
-
-    /// Whether any cap has a term.
-    fn is_timed(&self) -> bool {
-        #[cfg(feature = "std")]
-        return self.term_ends.load(Relaxed) != u64::MAX;
-        #[cfg(not(feature = "std"))]
-        false
-    }
 }
 
 impl Turn<'_> {
@@ -206,19 +200,46 @@ impl Turn<'_> {
     /// Moves a cap, which ends its term, and returns where it was.
     fn set(&mut self, slot: usize, to: u32) -> u32 {
         #[cfg(feature = "std")]
-        if self.hands.is_timed() {
-            self.set_term(slot, None);
+        if let Some(notes) = &mut *self.notes {
+            notes[slot].term = None;
         }
         self.hands.caps[slot].swap(to, Relaxed)
     }
 
-    /// Gives a cap a term, or none.
+    /// Gives a cap a term.
     #[cfg(feature = "std")]
-    fn set_term(&mut self, slot: usize, term: Option<(u64, u32)>) {
-        let notes = self.notes.get_or_insert_default();
-        notes[slot].term = term;
-        let first = notes.iter().filter_map(|note| Some(note.term?.0)).min();
-        self.hands.term_ends.store(first.unwrap_or(u64::MAX), Relaxed);
+    fn set_term(&mut self, slot: usize, at: u64, then: u32) {
+        // At the end of all time there is none: that is how `term_ends` says so.
+        if at < u64::MAX {
+            self.notes.get_or_insert_default()[slot].term = Some((at, then));
+        }
+    }
+
+    /// Puts the lowest hand into the word, and when the first term ends beside it. Returns the lowest,
+    /// and the word if that has changed it: to be settled when the turn is over.
+    ///
+    /// As long as the word has not changed, the earlier of the two times stays: by the later one, whoever
+    /// grants would take the ceiling in the word for what the hands still allow.
+    fn put(&self, queue: &Queue) -> (usize, Option<Word>) {
+        let hands = self.hands;
+        let lowest = hands.lowest();
+        let in_force = if hands.is_paused() { 0 } else { lowest };
+        #[cfg(feature = "std")]
+        let first = {
+            let notes = self.notes.iter().flat_map(|notes| notes.iter());
+            let first = notes.filter_map(|note| Some(note.term?.0)).min().unwrap_or(u64::MAX);
+            hands.term_ends.fetch_min(first, Relaxed);
+            first
+        };
+        #[cfg(feature = "std")]
+        let timed = first != u64::MAX;
+        #[cfg(not(feature = "std"))]
+        let timed = false;
+        let moved = queue.set_ceiling(in_force, timed);
+        // Release pairs with the Acquire in `end_terms`: whoever finds this finds the word, too.
+        #[cfg(feature = "std")]
+        hands.term_ends.store(first, Release);
+        (lowest, moved)
     }
 
     /// Moves the caps whose terms have ended by `now`.
@@ -353,12 +374,19 @@ impl Limiter {
 
     /// Lets a hand change in its turn, puts the lowest into the word, and wakes those for whom that
     /// makes room. Also returns the ceiling that is in force then.
+    ///
+    /// Terms that are over are ended first: the change must not make room under one of them. If the
+    /// clock panics that is asked for it, nothing has changed (I18).
     pub(crate) fn in_turn<R>(&self, change: impl FnOnce(&mut Turn<'_>) -> R) -> (R, usize) {
+        self.end_terms_if_any();
+        self.in_turn_as_is(change)
+    }
+
+    /// The same, without a look at terms.
+    fn in_turn_as_is<R>(&self, change: impl FnOnce(&mut Turn<'_>) -> R) -> (R, usize) {
         let mut turn = self.hands.turn();
         let result = change(&mut turn);
-        let lowest = self.hands.lowest();
-        let in_force = if self.hands.is_paused() { 0 } else { lowest };
-        let moved = self.queue.set_ceiling(in_force, self.hands.is_timed());
+        let (lowest, moved) = turn.put(&self.queue);
         drop(turn);
         if let Some(word) = moved {
             self.queue.settle(word);
@@ -372,11 +400,11 @@ impl Limiter {
     pub(crate) fn end_terms(&self) {
         let now = self.now().unwrap_or_default();
         let now_nanos = nanos(now);
-        // Relaxed: the caller has seen in the word that there is a term, and with it when it ends.
-        if now_nanos < self.hands.term_ends.load(Relaxed) {
+        // Acquire: see `Turn::put`.
+        if now_nanos < self.hands.term_ends.load(Acquire) {
             return;
         }
-        let (ended, in_force) = self.in_turn(|turn| turn.end_terms(now_nanos));
+        let (ended, in_force) = self.in_turn_as_is(|turn| turn.end_terms(now_nanos));
         for (from, to, cause) in ended {
             if from != to {
                 self.on_changed(Hand::Cap, from, to, in_force, cause, now);
@@ -460,7 +488,8 @@ impl<L: Deref<Target = Limiter>> CapOf<L> {
     /// if nobody comes back to do it.
     ///
     /// Both are as in [`set`](Self::set), as is what is returned: it speaks of the cap now. `at` is a
-    /// time of the limiter's [clock](crate::Clock). The next `set`, `set_until` or `lift` of this cap
+    /// time of the limiter's [clock](crate::Clock): with the default one,
+    /// `SystemClock.now() + Duration::from_secs(15)` (import [`Clock`](crate::Clock)). The next `set`, `set_until` or `lift` of this cap
     /// replaces the term. If `at` is not in the future, the cap is at `then` when this returns.
     ///
     /// Nothing watches the clock: as long as a cap of the limiter has a term, each grant asks it first,
@@ -494,7 +523,7 @@ impl<L: Deref<Target = Limiter>> CapOf<L> {
         let (to, then) = (ceiling.min(MAX_COUNT), then.min(MAX_COUNT));
         let (from, in_force) = limiter.in_turn(|turn| {
             let from = turn.set(self.slot, to as u32) as usize;
-            turn.set_term(self.slot, Some((nanos(at), then as u32)));
+            turn.set_term(self.slot, nanos(at), then as u32);
             from
         });
         self.moved(from, to, in_force, now)
@@ -533,12 +562,39 @@ impl<L: Deref<Target = Limiter>> CapOf<L> {
 impl<L: Deref<Target = Limiter>> Drop for CapOf<L> {
     fn drop(&mut self) {
         let limiter = &*self.limiter;
-        let (from, in_force) = limiter.in_turn(|turn| turn.free(self.slot));
+        // Also if the clock panics that is asked for the end of terms (I18).
+        let lift = LiftOnDrop { limiter, slot: self.slot };
+        limiter.end_terms_if_any();
+        let (from, in_force) = lift.now();
         if from < LIFTED {
             // The clock last: if it panics, the cap is lifted all the same.
             let (cause, at) = (core::mem::take(&mut self.cause), limiter.now_for_log());
             limiter.on_changed(Hand::Cap, from as usize, MAX_COUNT, in_force, cause, at);
         }
+    }
+}
+
+/// Lifts a cap and frees its slot.
+struct LiftOnDrop<'a> {
+    limiter: &'a Limiter,
+    slot: usize,
+}
+
+impl LiftOnDrop<'_> {
+    /// Returns where it was, and the ceiling that is in force then.
+    fn now(self) -> (u32, usize) {
+        // Once: the slot may be another's as soon as the turn is over.
+        ManuallyDrop::new(self).free()
+    }
+
+    fn free(&self) -> (u32, usize) {
+        self.limiter.in_turn_as_is(|turn| turn.free(self.slot))
+    }
+}
+
+impl Drop for LiftOnDrop<'_> {
+    fn drop(&mut self) {
+        self.free();
     }
 }
 

@@ -10,9 +10,30 @@ use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
 /// holds no longer apply.
 ///
 /// A limiter asks it before a setting is changed and when a snapshot is taken (and, with feature
-/// `stats`, when a cap moves, or a request begins to wait or has waited), never on the way of a
-/// request that finds a permit, unless the limiter tracks its holders. A clock that stands still only makes holds last; one that goes
+/// `stats`, when a cap moves, or a request begins to wait or has waited). A request that finds a permit
+/// does not ask it, unless the limiter tracks its holders or has a cap with a
+/// [term](crate::CapOf::set_until). A clock that stands still makes holds and terms last; one that goes
 /// backwards makes them longer.
+///
+/// A clock for tests that run in tokio's paused time:
+///
+/// ```
+/// use std::time::Duration;
+/// use grmgr::{Clock, Limiter};
+/// use tokio::time::Instant;
+///
+/// struct TokioClock(Instant);
+///
+/// impl Clock for TokioClock {
+///     fn now(&self) -> Duration {
+///         self.0.elapsed()
+///     }
+/// }
+///
+/// let clock = TokioClock(Instant::now());
+/// let limiter = Limiter::builder("db").ceiling(20).clock(clock).build()?;
+/// # Ok::<(), grmgr::ConfigError>(())
+/// ```
 pub trait Clock: Send + Sync {
     /// The time since the clock's origin.
     fn now(&self) -> Duration;

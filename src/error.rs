@@ -19,7 +19,7 @@ pub enum AcquireError {
         /// The highest ceiling.
         max: usize,
     },
-    /// As many wait as may wait.
+    /// The line is full.
     QueueFull {
         /// How many may wait.
         max_waiting: usize,

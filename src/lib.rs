@@ -1,7 +1,45 @@
+//! Adjustable concurrency limits for async and blocking code.
+//!
+//! A [`Limiter`] lets at most `ceiling` pieces of work run at once. Work asks for a permit, waits in line
+//! if none is free, and gives it back by dropping it. The ceiling moves while the program runs. A limiter
+//! is one atomic word and a queue of waiters; it is bound to no runtime.
+//!
+#![cfg_attr(feature = "std", doc = "```")]
+#![cfg_attr(not(feature = "std"), doc = "```ignore")]
+//! use grmgr::{Adjustment, Limiter};
+//!
+//! static DB: Limiter = Limiter::const_new("db", 20);
+//!
+//! async fn query() -> Result<(), grmgr::AcquireError> {
+//!     let _permit = DB.acquire().await?;
+//!     // At most 20 get here at once.
+//!     Ok(())
+//! }
+//!
+//! assert_eq!(DB.down(), Adjustment::Changed { from: 20, to: 18 });
+//! ```
+//!
+//! - *Getting permits*: [`Limiter::acquire`], [`try_acquire`](Limiter::try_acquire),
+//!   [`acquire_many`](Limiter::acquire_many), [`run`](Limiter::run), [`acquire_all`]; owned ones from a
+//!   [`Handle`]. Blocking: [`AcquireOf`] and what it says of the thread.
+//! - *Moving the ceiling*: [`up`](Limiter::up), [`down`](Limiter::down),
+//!   [`set_ceiling`](Limiter::set_ceiling), [`pause`](Limiter::pause); [`cap`](Limiter::cap) for several
+//!   hands on one ceiling; [`Throttle`] for bounds, steps and holds.
+//! - *Ending*: [`close`](Limiter::close), [`wait`](Limiter::wait).
+//! - *Many limiters*: `Registry`, and `Config` to make them from a file.
+//! - *Reading*: [`Snapshot`]; with feature `stats` counters, histograms and holders.
+//!
+//! What is promised of order, wake-ups and wakers, and what is not, is in the docs of [`Limiter`].
+//!
+//! # Features
+//!
+//! `std` (default): blocking waits, the system's clock, `Limiter::new`, the registry, `Config`. `tracing`:
+//! events. `serde`: `Config` from a file, snapshots to one. `stats`: counters. `portable-atomic`: 64-bit
+//! atomics where there are none. Without `std` the crate needs `alloc`.
+
 #![no_std]
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
-#![doc = include_str!("../README.md")]
 
 extern crate alloc;
 #[cfg(feature = "std")]
@@ -61,3 +99,13 @@ pub use snapshot::Snapshot;
 #[cfg(feature = "stats")]
 pub use stats::{Change, Histogram, Holder, Stats};
 pub use throttle::{Adjust, Adjustment, ParseAdjustError, Step, Throttle};
+
+/// The code blocks of the README.
+#[cfg(all(doctest, feature = "std"))]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
+/// The recipes, so that they compile.
+#[cfg(all(doctest, feature = "serde", feature = "stats"))]
+#[doc = include_str!("../docs/guide.md")]
+struct Guide;

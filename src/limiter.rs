@@ -117,7 +117,7 @@ impl Limiter {
     ///
     /// # Panics
     ///
-    /// If the ceiling is 0 or above [`MAX_CEILING`](Self::MAX_CEILING) (I14).
+    /// If the ceiling is 0 or above [`MAX_CEILING`](Self::MAX_CEILING).
     #[cfg(feature = "std")]
     #[track_caller]
     pub fn new(name: impl Into<Cow<'static, str>>, ceiling: usize) -> Self {
@@ -284,7 +284,8 @@ impl Limiter {
     /// Runs `work` under a permit: waits for one, then polls `work` until it is ready, and gives the
     /// permit back at that moment.
     ///
-    /// With more permits than one: [`acquire_many(n).run(work)`](AcquireOf::run).
+    /// With more permits than one: [`acquire_many(n).run(work)`](AcquireOf::run). Work that reads the
+    /// clock when it is made counts the time in line, too: see [`RunOf`](crate::RunOf).
     ///
     /// ```
     /// # use grmgr::Limiter;
@@ -313,7 +314,7 @@ impl Limiter {
     ///
     /// # Panics
     ///
-    /// If no permit is forgotten (I14).
+    /// If no permit is forgotten.
     #[track_caller]
     pub fn done(&self) {
         // Relaxed: only the count matters. That a permit was forgotten, the caller knows by an ordering
@@ -456,8 +457,12 @@ impl Limiter {
         cause: &'static str,
     ) -> Adjustment {
         let now = self.now().unwrap_or_default();
-        let (result, ceiling) = self.in_turn(|turn| turn.reconfigure(throttle, setting, now));
-        self.queue.set_max(throttle.max);
+        let (result, ceiling) = self.in_turn(|turn| {
+            // In the turn, so that of two the last one's counts, and before anything calls out.
+            self.queue.set_max(throttle.max);
+            turn.reconfigure(throttle, setting, now)
+        });
+        self.queue.tell_of_max();
         self.on_adjusted(Adjust::To(self.setting()), cause.into(), result, ceiling, now);
         result
     }
@@ -539,11 +544,9 @@ impl RefUnwindSafe for Limiter {}
 impl fmt::Debug for Limiter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Neither the clock nor a lock: it may be printed from anywhere.
-        let word = self.queue.word();
-        let in_detail = f.alternate();
         let mut out = f.debug_struct("Limiter");
         out.field("name", &self.name)
-            .field("in_flight", &word.in_flight())
+            .field("in_flight", &self.in_flight())
             .field("ceiling", &self.hands.lowest())
             .field("setting", &self.setting())
             .field("waiting", &self.waiting());
@@ -551,10 +554,6 @@ impl fmt::Debug for Limiter {
             if holds {
                 out.field(state, &true);
             }
-        }
-        if in_detail {
-            // For whoever looks into the limiter itself.
-            out.field("word", &word);
         }
         out.finish_non_exhaustive()
     }

@@ -331,22 +331,25 @@ impl Limiter {
 
     #[cfg(feature = "stats")]
     fn release_tracked(&self, n: usize, since: impl FnOnce(&Holders) -> Duration) {
-        let _give_back = GiveBack(self, n);
+        let give_back = GiveBack(self, n);
         if let Some(holders) = &self.holders {
             let since = since(holders);
             let now = self.now().unwrap_or_default();
             holders.held(now.saturating_sub(since), n);
         }
+        core::mem::forget(give_back);
+        self.release(n);
     }
 }
 
-/// Gives permits back when dropped, whatever the clock does meanwhile.
+/// Gives permits back if the clock panics, without asking it once more for the end of terms: a second
+/// panic would abort.
 #[cfg(feature = "stats")]
 struct GiveBack<'a>(&'a Limiter, usize);
 
 #[cfg(feature = "stats")]
 impl Drop for GiveBack<'_> {
     fn drop(&mut self) {
-        self.0.release(self.1);
+        self.0.queue.release(self.1, || ());
     }
 }

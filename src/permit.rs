@@ -90,7 +90,7 @@ impl<L: Deref<Target = Limiter>> PermitOf<L> {
     ///
     /// # Panics
     ///
-    /// If `other` is of another limiter (I14). Its permits are given back then.
+    /// If `other` is of another limiter. Its permits are given back then.
     #[track_caller]
     pub fn merge(&mut self, mut other: Self) {
         assert!(

@@ -294,13 +294,19 @@ impl Queue {
         self.alone_above() == 0
     }
 
-    /// Tells of another `max`: the head may be for more than that, and run alone now. To be called
-    /// without the turn.
+    /// Takes over another `max`. Only for whoever has the turn (see `caps.rs`), to
+    /// [`tell_of_max`](Self::tell_of_max) after it.
     pub(crate) fn set_max(&self, max: usize) {
         if self.alone_above() != 0 {
             self.alone_above.store(max as u32, Relaxed);
+        }
+    }
+
+    /// Wakes the head after a change of `max`: it may be for more than that, and run alone now.
+    pub(crate) fn tell_of_max(&self) {
+        if self.alone_above() != 0 {
             // The word does not show it, so the head is woken whatever that says. It looks after it
-            // has registered its waker, so it has seen this or is woken for it.
+            // has registered its waker, so it has seen the change or is woken for it.
             self.head.wake();
         }
     }

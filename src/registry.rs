@@ -169,7 +169,7 @@ impl Registry {
     ///
     /// # Panics
     ///
-    /// If the limiter that `make` returns has another name (I14).
+    /// If the limiter that `make` returns has another name.
     #[track_caller]
     pub fn get_or_register_with(&self, name: &str, make: impl FnOnce() -> Limiter) -> Handle {
         if let Some(limiter) = self.get(name) {
@@ -358,9 +358,14 @@ impl Registry {
     }
 
     /// [`Limiter::adjust`] on each, with what came of it.
-    pub fn adjust_all(&self, to: Adjust, cause: &'static str) -> Vec<(Handle, Adjustment)> {
+    pub fn adjust_all(
+        &self,
+        to: Adjust,
+        cause: impl Into<Cow<'static, str>>,
+    ) -> Vec<(Handle, Adjustment)> {
+        let cause = cause.into();
         let adjust = |limiter: Handle| {
-            let result = limiter.adjust(to, cause);
+            let result = limiter.adjust(to, cause.clone());
             (limiter, result)
         };
         self.limiters().into_iter().map(adjust).collect()
@@ -373,7 +378,8 @@ impl Registry {
         }
     }
 
-    /// [`Limiter::wait`] on each: resolves when each has been idle at some moment.
+    /// [`Limiter::wait`] on each: resolves when each has been idle at some moment. For a time limit, put
+    /// your runtime's time-out around it.
     ///
     /// # Cancel safety
     ///

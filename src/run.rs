@@ -22,6 +22,24 @@ pin_project! {
     /// It takes its place in line when it is first polled, not when it is made. As soon as the work
     /// is ready it is dropped and the permit given back, however long this future is kept.
     ///
+    /// The work is made before the wait, and polled after it. An `async` block begins when it is
+    /// polled, but some futures read the clock when they are made, among them tokio's `sleep` and
+    /// `timeout`: these count the time in line, too, unless they are made inside an `async` block.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use grmgr::Limiter;
+    /// use tokio::time::timeout;
+    ///
+    /// async fn report(db: &Limiter) {
+    ///     // The second counts from the moment at which the permit is there.
+    ///     let row = db.run(async { timeout(Duration::from_secs(1), async { "a row" }).await });
+    ///     assert_eq!(row.await, Ok(Ok("a row")));
+    /// }
+    /// # let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    /// # runtime.block_on(report(&Limiter::new("db", 20)));
+    /// ```
+    ///
     /// # Errors
     ///
     /// An [`AcquireError`]. The work has not been polled then, and is dropped.

@@ -11,8 +11,11 @@ use crate::state::CLOSED;
 use crate::stats::{Change, Holder, Holders, Stats};
 use crate::{Limiter, Throttle};
 
-/// A limiter at one moment. `in_flight`, `ceiling`, `paused` and `closed` belong together, and so
-/// do `ceiling`, `setting`, `caps` and the bounds; the rest may be a little older or newer. Serialised (feature `serde`), times are in seconds.
+/// A limiter at one moment.
+///
+/// `in_flight`, `ceiling`, `paused` and `closed` belong together, and so do `ceiling`, `setting`, `caps`
+/// and the bounds; the rest may be a little older or newer. Serialised (feature `serde`), times are in
+/// seconds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
@@ -76,8 +79,12 @@ impl Limiter {
     pub fn ceiling(&self) -> usize {
         self.end_terms_if_any();
         match self.queue.word().ceiling() {
-            // Perhaps only because it is paused.
-            0 => self.hands.lowest(),
+            // Perhaps only because it is paused. In a turn: the lowest of hands that move meanwhile may
+            // never have been in force.
+            0 => {
+                let _turn = self.hands.turn();
+                self.hands.lowest()
+            }
             ceiling => ceiling,
         }
     }
@@ -121,6 +128,7 @@ impl Limiter {
         let (setting, ceiling) = (self.hands.setting(), self.hands.lowest());
         let Throttle { min, max, .. } = self.hands.rule.read();
         let (hold_up_remaining, hold_down_remaining) = self.hands.rule.held(now);
+        let paused = self.hands.is_paused();
         #[cfg(feature = "std")]
         let caps = turn.caps();
         drop(turn);
@@ -135,7 +143,7 @@ impl Limiter {
             max,
             waiting: self.waiting(),
             closed: word.has(CLOSED),
-            paused: self.hands.is_paused(),
+            paused,
             hold_up_remaining,
             hold_down_remaining,
             #[cfg(feature = "stats")]

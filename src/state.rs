@@ -303,25 +303,3 @@ pub(crate) const fn newcomer_barrier(patience: u32) -> u64 {
     let strict = if patience == 0 { LINE } else { 0 };
     CLOSED | FAIR | strict
 }
-
-impl core::fmt::Debug for Word {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        const NAMES: [(u64, &str); 8] = [
-            (QUEUED, "QUEUED"),
-            (HEAD, "HEAD"),
-            (CALLED, "CALLED"),
-            (FAIR, "FAIR"),
-            (DISPATCH, "DISPATCH"),
-            (CLOSED, "CLOSED"),
-            (TIMED, "TIMED"),
-            (IDLE, "IDLE"),
-        ];
-        write!(f, "{}/{}", self.in_flight(), self.ceiling())?;
-        for (flag, name) in NAMES {
-            if self.has(flag) {
-                write!(f, " {name}")?;
-            }
-        }
-        Ok(())
-    }
-}

@@ -134,7 +134,11 @@ impl Step {
     pub fn of(self, setting: usize) -> usize {
         match self {
             Self::By(n) => n,
-            Self::Percent(percent) => (setting as u64 * u64::from(percent) / 100).max(1) as usize,
+            Self::Percent(percent) => {
+                let permits = (setting as u128 * u128::from(percent) / 100).max(1);
+                // A share above 100 % is refused where it is put to use, and must not overflow here.
+                usize::try_from(permits).unwrap_or(usize::MAX)
+            }
         }
     }
 

@@ -158,11 +158,13 @@ impl Waiter {
             }
         };
         leave.left = Some(word);
-        leave.granted = outcome.is_ok();
+        // Until it has left the queue as well: a waker that panics on the way must not cost the permits.
+        let permits = GiveBack { queue, n: if outcome.is_ok() { self.n } else { 0 } };
         if let Some(listener) = listener {
             leave.queue(listener);
         }
-        Some(outcome)
+        mem::forget(permits);
+        Some(leave.with(outcome))
     }
 
     /// Claims what it was called for: the seat, or a permit.

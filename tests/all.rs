@@ -5,6 +5,7 @@
 mod common;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
@@ -335,4 +336,28 @@ fn it_tells_what_it_wants_and_has() {
     assert!(future.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
     let seen = format!("{future:?}");
     assert!(seen.contains("(\"all\", 1)") && seen.contains("granted: 1"), "{seen}");
+}
+
+/// A future that waits already may be waited for by the thread instead: it keeps its place, and what it
+/// has.
+#[test]
+fn request_that_waits_may_go_on_by_blocking() {
+    let all = limiters::<2>(1);
+    let [a, b] = all.each_ref().map(|limiter| &**limiter);
+    let held = b.try_acquire().unwrap();
+    let mut future = acquire_all([(b, 1), (a, 1)]);
+    let cx = &mut Context::from_waker(Waker::noop());
+    assert!(Pin::new(&mut future).poll(cx).is_pending());
+    let behind = waiter(b, 1);
+    drop(held);
+    let permits = future.blocking().unwrap();
+    assert_eq!((a.in_flight(), b.in_flight(), b.waiting()), (1, 1, 1));
+    drop(permits);
+    drop(behind.granted());
+
+    let mut future = acquire_all([(a, 1), (b, 1)]);
+    assert!(Pin::new(&mut future).poll(cx).is_ready());
+    let message = panic_of(|| future.blocking());
+    assert_eq!(message, "an acquire_all future was polled again after it was ready");
+    assert_all_at_rest(&all);
 }

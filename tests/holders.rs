@@ -357,3 +357,23 @@ fn work_that_panics_is_no_holder_any_more() {
     assert_eq!(limiter.snapshot().stats.held.sum(), SECOND);
     assert_at_rest(&limiter);
 }
+
+/// The limiter asks it twice on the way of a permit that comes back while a cap has a term. A panic
+/// out of the second would abort.
+#[test]
+fn clock_that_panics_costs_no_more_while_a_cap_has_a_term() {
+    let broken = Arc::new(AtomicBool::new(false));
+    let limiter = Limiter::builder("holders").ceiling(2).track_holders();
+    let limiter = limiter.clock(Broken(broken.clone())).build().unwrap();
+    let cap = limiter.cap("share").unwrap();
+    cap.set_until(1, 0, SECOND);
+    let permit = limiter.try_acquire().unwrap();
+    let waiter = request(&limiter, 1);
+    broken.store(true, Relaxed);
+    assert!(catch_unwind(AssertUnwindSafe(|| drop(permit))).is_err());
+    broken.store(false, Relaxed);
+    assert_eq!((limiter.in_flight(), limiter.holders().len()), (0, 0));
+    drop(waiter.granted());
+    drop(cap);
+    assert_at_rest(&limiter);
+}

@@ -5,6 +5,7 @@
 
 mod common;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
@@ -77,6 +78,10 @@ fn what_makes_no_sense_is_refused_and_changes_nothing() {
         (
             throttle.down(Step::Percent(101)),
             ConfigError::PercentOutOfRange { option: "down", percent: 101 },
+        ),
+        (
+            throttle.up(Step::Percent(0)),
+            ConfigError::PercentOutOfRange { option: "up", percent: 0 },
         ),
     ] {
         assert_eq!(limiter.reconfigure(wrong), Err(error));
@@ -293,4 +298,25 @@ fn reload_under_load_loses_nothing() {
     for name in ["db", "api"] {
         assert_at_rest(&registry.get(name).unwrap());
     }
+}
+
+/// I1: of two that replace the bounds, the last one's count in every respect, also if it came in
+/// between, here in a waker that the first has woken.
+#[test]
+fn request_above_the_last_max_runs_alone_whatever_came_in_between() {
+    let limiter = Limiter::builder("reconfigure").ceiling(1).max(20).run_alone(false);
+    let limiter = Arc::new(limiter.build().unwrap());
+    let held = limiter.try_acquire().unwrap();
+    let small = waiter(&limiter, 1);
+    let large = waiter(&limiter, 15);
+    let again = limiter.clone();
+    small.on_wake(move || {
+        again.reconfigure(Throttle::new(5)).unwrap();
+    });
+    limiter.reconfigure(Throttle::new(30).min(2)).unwrap();
+    assert_eq!(limiter.throttle().max, 5);
+    drop(held);
+    drop(small.granted());
+    drop(large.granted());
+    assert_at_rest(&limiter);
 }

@@ -380,6 +380,11 @@ fn influxdb_iox_4739_saturation_can_be_seen() {
     for part in ["field", "in_flight: 2, ceiling: 1", "waiting: 3, paused: true"] {
         assert!(seen.contains(part), "{seen}");
     }
+    let seen = format!("{limiter:#?}");
+    assert!(
+        !seen.contains("HEAD") && seen.lines().count() < 10,
+        "nothing of what is within: {seen}"
+    );
     drop((held, line));
 }
 

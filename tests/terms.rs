@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
-use common::{Task, assert_at_rest, panic_of, take_all, waiter, woken};
+use common::{Task, assert_at_rest, panic_of, take_all, waiter, waiters, woken};
 use grmgr::Adjustment::{Changed, Unchanged};
 use grmgr::{Cap, Clock, Limiter, ManualClock, TryAcquireError};
 
@@ -231,4 +231,70 @@ fn clock_that_panics_costs_no_permit_and_no_wake_up() {
     assert!(line[0].poll());
     drop((line, held, cap));
     assert_at_rest(&limiter);
+}
+
+/// A hand that moves makes room by what the others allow now, not by a cap whose term is over.
+#[test]
+fn no_other_hand_makes_room_under_a_term_that_has_ended() {
+    let changes: [fn(&Limiter, Cap<'_>); 6] = [
+        |_, other| other.lift(),
+        |_, other| drop(other),
+        |_, other| _ = other.set(3),
+        |_, other| _ = other.set_until(3, 1, nanos(100)),
+        |limiter, other| {
+            limiter.pause();
+            other.lift();
+            limiter.resume();
+        },
+        |limiter, other| {
+            let _ = limiter.set_ceiling(1);
+            other.lift();
+            limiter.reconfigure(limiter.throttle().min(3)).unwrap();
+        },
+    ];
+    for (at, change) in changes.into_iter().enumerate() {
+        let (clock, limiter) = limiter();
+        let [share, other] = ["share", "other"].map(|cause| limiter.cap(cause).unwrap());
+        share.set_until(3, 1, nanos(10));
+        other.set(1);
+        let held = limiter.try_acquire().unwrap();
+        let line = waiters::<2>(&limiter);
+        clock.advance(nanos(10));
+        change(&limiter, other);
+        assert_eq!((limiter.in_flight(), woken(&line)), (1, vec![false; 2]), "change {at}");
+        assert_eq!(limiter.caps()[0], ("share".into(), 1));
+        drop((held, line, share));
+        assert_at_rest(&limiter);
+    }
+}
+
+/// I18: the clock is asked before a cap is lifted, and the cap is lifted whatever it does.
+#[test]
+fn clock_that_panics_does_not_keep_a_cap_where_it_was() {
+    let bomb = Bomb::default();
+    let limiter = Limiter::builder("terms").ceiling(2).clock(bomb.clone()).build().unwrap();
+    let [share, other] = ["share", "other"].map(|cause| limiter.cap(cause).unwrap());
+    share.set_until(2, 0, nanos(10));
+    other.set(0);
+    let line = waiters::<3>(&limiter);
+    bomb.0.store(true, SeqCst);
+    panic_of(|| drop(other));
+    assert_eq!(woken(&line), [true, true, false]);
+    panic_of(|| limiter.pause());
+    bomb.0.store(false, SeqCst);
+    assert!(!limiter.is_paused(), "nothing has changed");
+    drop((line, share));
+    assert_at_rest(&limiter);
+}
+
+/// There is no such time: it is as good as no term.
+#[test]
+fn term_without_an_end_is_replaced_like_any() {
+    let (clock, limiter) = limiter();
+    let [first, second] = ["first", "second"].map(|cause| limiter.cap(cause).unwrap());
+    first.set_until(2, 0, Duration::MAX);
+    first.set(3);
+    second.set_until(2, MAX, nanos(10));
+    clock.advance(Duration::MAX);
+    assert_eq!((limiter.ceiling(), first.get(), second.get()), (3, Some(3), None));
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use common::waiter;
 use grmgr::Adjustment::{Changed, Held, Unchanged};
-use grmgr::{Adjust, Builder, Clock, Limiter, ManualClock, Step};
+use grmgr::{Adjust, Builder, Clock, Limiter, ManualClock, Step, Throttle};
 
 const HOLD: Duration = Duration::from_secs(30);
 const TICK: Duration = Duration::from_nanos(1);
@@ -491,6 +491,12 @@ fn share_of_the_largest_setting_is_exact() {
     const MAX: usize = Limiter::MAX_CEILING;
     assert_eq!(Step::Percent(100).of(MAX), MAX);
     assert_eq!(Step::Percent(50).of(MAX), MAX / 2);
+    // Nor of what no limiter has.
+    assert_eq!(Step::Percent(100).of(usize::MAX), usize::MAX);
+    assert_eq!(Step::Percent(u8::MAX).of(usize::MAX), usize::MAX);
+    let throttle = Throttle::new(MAX).up(Step::Percent(50)).down(Step::Percent(50));
+    assert_eq!(throttle.next(usize::MAX, Adjust::Up), MAX);
+    assert_eq!(throttle.next(usize::MAX, Adjust::Down), MAX);
 }
 
 /// A clock that panics when it is told to.

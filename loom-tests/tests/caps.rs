@@ -116,6 +116,44 @@ fn lift_meets_enqueue() {
     });
 }
 
+/// What is read of a paused limiter, whose word does not say it, was in force: one of the two caps is
+/// always at 1.
+#[test]
+fn ceiling_of_a_paused_limiter_meets_caps_that_move() {
+    model(|| {
+        let limiter = limiter(4);
+        let [a, b] = ["a", "b"].map(|cause| limiter.cap_owned(cause).unwrap());
+        b.set(1);
+        limiter.pause();
+        let moving = spawn(move || {
+            a.set(1);
+            b.lift();
+            (a, b)
+        });
+        assert_eq!(limiter.ceiling(), 1);
+        drop(moving.join().unwrap());
+    });
+}
+
+/// What a snapshot says of the ceiling and of a pause was so at one moment. (Shuttle finds it when
+/// that breaks; loom does not come by the one order that shows it.)
+#[test]
+fn snapshot_meets_a_pause() {
+    model(|| {
+        let limiter = limiter(4);
+        let reading = spawn({
+            let limiter = limiter.clone();
+            move || {
+                let snapshot = limiter.snapshot();
+                assert!(!snapshot.paused || snapshot.ceiling == 2, "{snapshot:?}");
+            }
+        });
+        let _ = limiter.set_ceiling(2);
+        limiter.pause();
+        reading.join().unwrap();
+    });
+}
+
 /// The ninth is refused, and two that come for the last slot do not get the same.
 #[test]
 fn of_two_that_want_the_last_slot_one_gets_it() {
@@ -188,9 +226,10 @@ fn end_of_a_term_meets_acquire() {
             let limiter = limiter.clone();
             move || {
                 clock.advance(Duration::from_nanos(10));
-                let in_flight = limiter.in_flight();
+                // Perhaps the others are back by now.
                 let permit = limiter.try_acquire_owned();
-                assert!(in_flight == 0 || permit.is_err(), "granted after the term (I15)");
+                let in_flight = limiter.in_flight();
+                assert!(in_flight <= 1 || permit.is_err(), "granted after the term (I15)");
                 drop(permit);
             }
         });
