@@ -11,19 +11,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
-use clap::Parser;
 use grmgr::Limiter;
 use tokio::time::{interval, sleep, timeout};
 
-/// Serves requests until Ctrl-C, then shuts down in order.
-#[derive(Parser)]
 struct Args {
-    /// Shuts down by itself after so many seconds
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    /// Shuts down by itself after this time.
     after: Option<Duration>,
-
-    /// How many seconds those that have begun may take to finish
-    #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "5")]
+    /// How long the requests that have begun may take to finish.
     grace: Duration,
 }
 
@@ -36,7 +30,13 @@ struct Counts {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let args = Args::parse();
+    let args = match args() {
+        Ok(args) => args,
+        Err(wrong) => {
+            eprintln!("shutdown: {wrong} (--after SECONDS, --grace SECONDS)");
+            return ExitCode::from(2);
+        }
+    };
     let limiter = Arc::new(Limiter::new("requests", 4));
     let counts = Arc::new(Counts::default());
     let listener = tokio::spawn(listen(limiter.clone(), counts.clone()));
@@ -90,7 +90,20 @@ async fn wait_for(after: Option<Duration>) {
     }
 }
 
-fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds = text.parse().map_err(|_| "give a number of seconds, as in 2 or 0.5")?;
-    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+fn args() -> Result<Args, String> {
+    let mut args = Args { after: None, grace: Duration::from_secs(5) };
+    let mut words = std::env::args().skip(1);
+    while let Some(word) = words.next() {
+        let mut seconds = || {
+            let number = words.next().and_then(|text| text.parse().ok());
+            let number = number.ok_or("give a number of seconds, as in 2 or 0.5")?;
+            Duration::try_from_secs_f64(number).map_err(|error| error.to_string())
+        };
+        match word.as_str() {
+            "--after" => args.after = Some(seconds()?),
+            "--grace" => args.grace = seconds()?,
+            other => return Err(format!("unknown argument {other}")),
+        }
+    }
+    Ok(args)
 }

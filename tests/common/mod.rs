@@ -10,7 +10,7 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
-use grmgr::{Acquire, AcquireError, Limiter, Permit};
+use grmgr::{Acquire, AcquireError, Limiter, Permit, TryAcquireError};
 
 /// A waker that counts how often it is woken, and may do more.
 #[derive(Default)]
@@ -196,6 +196,10 @@ pub(crate) fn assert_at_rest(limiter: &Limiter) {
         let all = limiter.try_acquire_many(limiter.ceiling()).expect("all can be had");
         assert!(limiter.try_acquire().is_err(), "more can be had: {limiter:?}");
         drop(all);
+        assert_eq!(limiter.in_flight(), 0, "a permit is kept: {limiter:?}");
+    }
+    if limiter.is_closed() {
+        assert_eq!(limiter.try_acquire().unwrap_err(), TryAcquireError::Closed);
     }
 }
 
@@ -206,7 +210,8 @@ pub(crate) fn until(condition: impl Fn() -> bool) {
     }
 }
 
-/// Runs something that hangs when it is wrong, and fails then.
+/// Runs something that hangs when it is wrong, and fails then: after far more time than any of them
+/// takes on a busy machine.
 #[track_caller]
 pub(crate) fn must_end(f: impl FnOnce() + Send + 'static) {
     let (ended, watch) = channel::<()>();
@@ -215,7 +220,7 @@ pub(crate) fn must_end(f: impl FnOnce() + Send + 'static) {
         let _ended = ended;
         f();
     });
-    if watch.recv_timeout(Duration::from_secs(30)) == Err(RecvTimeoutError::Timeout) {
+    if watch.recv_timeout(Duration::from_secs(60)) == Err(RecvTimeoutError::Timeout) {
         panic!("it hangs");
     }
     thread.join().unwrap_or_else(|payload| std::panic::resume_unwind(payload));

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use grmgr::{Adjustment, Clock, Limiter};
 
-use crate::bench::{assert_at_rest, must_end};
+use crate::common::{assert_at_rest, must_end};
 
 const SECOND: Duration = Duration::from_secs(1);
 

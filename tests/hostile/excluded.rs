@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use grmgr::{AcquireOwned, Limiter};
 
-use crate::bench::{Hook, Task};
+use crate::hooks::{Hook, Task};
 
 /// From the step in question on. What does not deadlock takes microseconds.
 const LIMIT: Duration = Duration::from_secs(2);

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use grmgr::{AcquireError, Limiter, Registry, TryAcquireError};
 
-use crate::bench::{Hook, Task, assert_at_rest, must_end};
+use crate::common::{assert_at_rest, must_end};
+use crate::hooks::{Hook, Task};
 
 const MAX: usize = Limiter::MAX_CEILING;
 

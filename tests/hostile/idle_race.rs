@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use grmgr::Limiter;
 
-use crate::bench::{assert_at_rest, must_end};
+use crate::common::{assert_at_rest, must_end};
 
 struct TakesAndReleases(Arc<Limiter>);
 

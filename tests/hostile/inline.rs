@@ -7,7 +7,8 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use grmgr::{AcquireOwned, Limiter, OwnedPermit};
 
-use crate::bench::{Hook, Task, assert_at_rest, must_end};
+use crate::common::{assert_at_rest, must_end};
+use crate::hooks::{Hook, Task};
 use crate::wakers::{CEILING, Scene};
 
 /// Polls its request inside `wake`, on the stack of whoever wakes it.

@@ -5,10 +5,12 @@
 
 #![cfg(feature = "std")]
 
-mod bench;
 mod clocks;
+#[path = "../common/mod.rs"]
+mod common;
 mod excluded;
 mod extremes;
+mod hooks;
 mod idle_race;
 mod inline;
 mod panics;

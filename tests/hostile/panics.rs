@@ -9,7 +9,8 @@ use std::task::{Context, Wake, Waker};
 
 use grmgr::{AcquireError, Limiter};
 
-use crate::bench::{Hook, Task, assert_at_rest, must_end, run_to_the_end};
+use crate::common::{assert_at_rest, must_end};
+use crate::hooks::{Hook, Task, run_to_the_end};
 
 fn panicking() -> Arc<Hook> {
     // Not `panic!`: nothing is to be printed.

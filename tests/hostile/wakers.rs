@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use grmgr::{AcquireOwned, Limiter, OwnedPermit, Registry};
 
-use crate::bench::{Hook, Task, assert_at_rest, must_end, run_to_the_end};
+use crate::common::{assert_at_rest, must_end};
+use crate::hooks::{Hook, Task, run_to_the_end};
 
 pub(crate) const CEILING: usize = 4;
 

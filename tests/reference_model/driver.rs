@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use grmgr::{AcquireError, Adjustment, Cap, Limiter, ManualClock, TryAcquireError, Wait};
 
-use crate::handles::{Flag, Guard, Request, assert_forgotten};
+use crate::common::Wakes;
+use crate::handles::{Guard, Request, assert_forgotten};
 use crate::op::Op;
 use crate::reference::{Adjusted, Config, Id, Newcomer, Polled, Reference};
 
@@ -17,13 +18,13 @@ struct Task<'a> {
     n: usize,
     request: Request<'a>,
     /// Of its last poll: it alone has to be woken.
-    flag: Arc<Flag>,
+    wakes: Arc<Wakes>,
     in_line: bool,
 }
 
 struct Waiting<'a> {
     wait: Wait<'a>,
-    flag: Arc<Flag>,
+    wakes: Arc<Wakes>,
     polled: bool,
     /// The limiter has been idle since it was polled first.
     latched: bool,
@@ -116,7 +117,7 @@ impl<'a> Driver<'a> {
                     if task.in_line {
                         self.reference.cancelled(task.id);
                     }
-                    assert_forgotten(&task.flag);
+                    assert_forgotten(&task.wakes);
                 }
             }
             Op::DropPermit(i) => {
@@ -195,8 +196,8 @@ impl<'a> Driver<'a> {
                 self.reference.closed = true;
             }
             Op::Wait => {
-                let (wait, flag) = (self.limiter.wait(), Arc::default());
-                self.waits.push(Waiting { wait, flag, polled: false, latched: false });
+                let (wait, wakes) = (self.limiter.wait(), Arc::default());
+                self.waits.push(Waiting { wait, wakes, polled: false, latched: false });
             }
             Op::PollWait(i) => {
                 if let Some(at) = choose(i, self.waits.len()) {
@@ -207,7 +208,7 @@ impl<'a> Driver<'a> {
                 if let Some(at) = choose(i, self.waits.len()) {
                     let waiting = self.waits.swap_remove(at);
                     drop(waiting.wait);
-                    assert_forgotten(&waiting.flag);
+                    assert_forgotten(&waiting.wakes);
                 }
             }
         }
@@ -221,13 +222,13 @@ impl<'a> Driver<'a> {
         } else {
             Request::Owned(self.limiter.acquire_many_owned(n))
         };
-        self.tasks.push(Task { id, n, request, flag: Arc::default(), in_line: false });
+        self.tasks.push(Task { id, n, request, wakes: Arc::default(), in_line: false });
         self.tasks.len() - 1
     }
 
     /// The requests that have been woken, in no order.
     fn woken(&self) -> Vec<usize> {
-        (0..self.tasks.len()).filter(|&at| self.tasks[at].flag.is_set()).collect()
+        (0..self.tasks.len()).filter(|&at| self.tasks[at].wakes.count() > 0).collect()
     }
 
     fn try_acquire(&mut self, n: usize) {
@@ -261,8 +262,8 @@ impl<'a> Driver<'a> {
     fn poll(&mut self, at: usize) {
         let task = &mut self.tasks[at];
         let (id, n, in_line) = (task.id, task.n, task.in_line);
-        let old = std::mem::take(&mut task.flag);
-        let waker = Waker::from(task.flag.clone());
+        let old = std::mem::take(&mut task.wakes);
+        let waker = Waker::from(task.wakes.clone());
         let polled = task.request.poll(&mut Context::from_waker(&waker));
         drop(waker);
         task.in_line = polled.is_pending();
@@ -288,7 +289,7 @@ impl<'a> Driver<'a> {
         }
         let task = self.tasks.swap_remove(at);
         drop(task.request);
-        assert_forgotten(&task.flag);
+        assert_forgotten(&task.wakes);
     }
 
     fn first_poll(&mut self, id: Id, n: usize, polled: &Poll<Result<Guard<'_>, AcquireError>>) {
@@ -358,8 +359,8 @@ impl<'a> Driver<'a> {
     fn poll_wait(&mut self, at: usize) {
         let idle = self.reference.is_idle();
         let waiting = &mut self.waits[at];
-        waiting.flag = Arc::default();
-        let waker = Waker::from(waiting.flag.clone());
+        waiting.wakes = Arc::default();
+        let waker = Waker::from(waiting.wakes.clone());
         let polled = Pin::new(&mut waiting.wait).poll(&mut Context::from_waker(&waker));
         drop(waker);
         let due = if waiting.polled { waiting.latched } else { idle };
@@ -368,7 +369,7 @@ impl<'a> Driver<'a> {
         if polled.is_ready() {
             let waiting = self.waits.swap_remove(at);
             drop(waiting.wait);
-            assert_forgotten(&waiting.flag);
+            assert_forgotten(&waiting.wakes);
         }
     }
 
@@ -377,7 +378,7 @@ impl<'a> Driver<'a> {
         let (limiter, tasks) = (self.limiter, &self.tasks);
         let in_flight = limiter.in_flight();
         self.reference.settle(in_flight, |id| {
-            tasks.iter().find(|task| task.id == id).expect("it waits").flag.is_set()
+            tasks.iter().find(|task| task.id == id).expect("it waits").wakes.count() > 0
         });
         let reference = &self.reference;
         let snapshot = limiter.snapshot();
@@ -402,12 +403,12 @@ impl<'a> Driver<'a> {
         assert_eq!(limiter.is_paused(), snapshot.paused);
         assert_eq!(limiter.is_closed(), snapshot.closed);
         for task in &self.tasks {
-            assert!(task.in_line || !task.flag.is_set(), "woken without having waited");
+            assert!(task.in_line || task.wakes.count() == 0, "woken without having waited");
         }
         let idle = self.reference.is_idle();
         for waiting in &mut self.waits {
             waiting.latched |= waiting.polled && idle;
-            assert_eq!(waiting.flag.is_set(), waiting.latched, "I11");
+            assert_eq!(waiting.wakes.count() > 0, waiting.latched, "I11");
         }
     }
 

@@ -2,25 +2,11 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::task::{Context, Poll, Wake};
+use std::task::{Context, Poll};
 
 use grmgr::{Acquire, AcquireError, AcquireOwned, OwnedPermit, Permit};
 
-#[derive(Default)]
-pub(crate) struct Flag(AtomicBool);
-
-impl Wake for Flag {
-    fn wake(self: Arc<Self>) {
-        self.0.store(true, SeqCst);
-    }
-}
-
-impl Flag {
-    pub(crate) fn is_set(&self) -> bool {
-        self.0.load(SeqCst)
-    }
-}
+use crate::common::Wakes;
 
 /// The borrowed and the owned form take turns: they are to stand in one line.
 pub(crate) enum Request<'a> {
@@ -66,6 +52,6 @@ impl Guard<'_> {
 }
 
 /// Nobody keeps the waker of a request that has finished, or has been polled with another.
-pub(crate) fn assert_forgotten(flag: &Arc<Flag>) {
-    assert_eq!(Arc::strong_count(flag), 1, "a waker was kept");
+pub(crate) fn assert_forgotten(wakes: &Arc<Wakes>) {
+    assert_eq!(Arc::strong_count(wakes), 1, "a waker was kept");
 }

@@ -3,6 +3,8 @@
 //!
 //! `PROPTEST_CASES` is the number of sequences; the default takes a few seconds.
 
+#[path = "../common/mod.rs"]
+mod common;
 mod driver;
 mod handles;
 mod op;
