@@ -46,7 +46,7 @@ enum Kept {
 /// Remembers a limiter without keeping it alive; made by [`Handle::downgrade`].
 ///
 /// For what looks at limiters from time to time and must not be the reason why one is kept: see
-/// [`Registry`](crate::Registry#many-limiters).
+/// the docs of `Registry`.
 ///
 /// ```
 /// use grmgr::{Handle, Limiter};
@@ -85,7 +85,7 @@ impl Handle {
 }
 
 impl WeakHandle {
-    /// The limiter, if something still keeps it alive. In a `static`, it always is.
+    /// Returns the limiter, if something still keeps it alive. In a `static`, it always is.
     ///
     /// It may be closed, and removed from the registry in which it was.
     ///
@@ -104,7 +104,7 @@ impl WeakHandle {
 
 /// Owned forms of what a [`Limiter`] does.
 impl Handle {
-    /// [`Limiter::acquire`] with a permit that keeps the limiter alive.
+    /// Asks for one permit, with a guard that keeps the limiter alive: see [`Limiter::acquire`].
     ///
     /// ```
     /// # use grmgr::{AcquireError, Handle, Limiter};
@@ -116,12 +116,18 @@ impl Handle {
     /// # smol::block_on(smol::spawn(job))?;
     /// # Ok::<(), AcquireError>(())
     /// ```
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses its place in line and nothing else.
     #[inline]
     pub fn acquire_owned(&self) -> AcquireOwned {
         self.acquire_many_owned(1)
     }
 
-    /// [`Limiter::acquire_many`] with a permit that keeps the limiter alive.
+    /// Asks for `n` permits at once, with a guard that keeps the limiter alive.
+    ///
+    /// As [`Limiter::acquire_many`].
     ///
     /// ```
     /// # use grmgr::{Handle, Limiter};
@@ -130,12 +136,18 @@ impl Handle {
     /// assert_eq!(permit.count(), 100);
     /// # Ok::<(), grmgr::AcquireError>(())
     /// ```
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses its place in line and nothing else.
     #[inline]
     pub fn acquire_many_owned(&self, n: usize) -> AcquireOwned {
         AcquireOf::new(self.clone(), n)
     }
 
-    /// [`Limiter::try_acquire`] with a permit that keeps the limiter alive.
+    /// Takes one permit without waiting, with a guard that keeps the limiter alive.
+    ///
+    /// As [`Limiter::try_acquire`].
     ///
     /// ```
     /// # use grmgr::{Handle, Limiter, TryAcquireError};
@@ -154,7 +166,9 @@ impl Handle {
         self.try_acquire_many_owned(1)
     }
 
-    /// [`Limiter::try_acquire_many`] with a permit that keeps the limiter alive.
+    /// Takes `n` permits without waiting, with a guard that keeps the limiter alive.
+    ///
+    /// As [`Limiter::try_acquire_many`].
     ///
     /// ```
     /// # use grmgr::{Handle, Limiter};
@@ -171,7 +185,9 @@ impl Handle {
         self.try_take(n).map(|()| PermitOf::new(self.clone(), n))
     }
 
-    /// [`Limiter::acquire_blocking`] with a permit that keeps the limiter alive.
+    /// Waits for one permit by blocking the thread, with a guard that keeps the limiter alive.
+    ///
+    /// As [`Limiter::acquire_blocking`].
     ///
     /// ```
     /// # use grmgr::{Handle, Limiter};
@@ -190,7 +206,9 @@ impl Handle {
         self.acquire_owned().blocking()
     }
 
-    /// [`Limiter::run`] with a future that keeps the limiter alive: one to be spawned.
+    /// Runs `work` under a permit in a future that keeps the limiter alive: one to be spawned.
+    ///
+    /// As [`Limiter::run`].
     ///
     /// ```
     /// # use grmgr::{Handle, Limiter};
@@ -199,12 +217,16 @@ impl Handle {
     /// assert_eq!(smol::block_on(job)?, 42);
     /// # Ok::<(), grmgr::AcquireError>(())
     /// ```
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future drops the work with it: see [`RunOf`].
     #[inline]
     pub fn run_owned<F: Future>(&self, work: F) -> RunOwned<F> {
         RunOf::new(self.acquire_owned(), work)
     }
 
-    /// [`Limiter::wait`] with a future that keeps the limiter alive.
+    /// Waits until the limiter is idle, in a future that keeps it alive: see [`Limiter::wait`].
     ///
     /// ```
     /// # use grmgr::{Handle, Limiter};
@@ -215,6 +237,10 @@ impl Handle {
     /// idle.join().unwrap();
     /// # Ok::<(), grmgr::AcquireError>(())
     /// ```
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future changes nothing.
     #[inline]
     pub fn wait_owned(&self) -> WaitOwned {
         WaitOf::new(self.clone())
@@ -223,7 +249,9 @@ impl Handle {
 
 /// A limiter in a `static`.
 impl Limiter {
-    /// The handle of a limiter in a `static`, for what takes a [`Handle`] or is called `…_owned`.
+    /// Returns the handle of a limiter in a `static`.
+    ///
+    /// It is for what takes a [`Handle`] or is called `…_owned`.
     ///
     /// What borrows from a static may go everywhere too: its `acquire` gives a `Permit<'static>`.
     /// The handle of a limiter in an [`Arc`] is made with `Handle::from`.
@@ -257,19 +285,19 @@ impl Limiter {
 /// # Ok::<(), grmgr::TryAcquireError>(())
 /// ```
 impl Limiter {
-    /// As [`Handle::acquire_owned`].
+    /// Does for a limiter in an [`Arc`] what [`Handle::acquire_owned`] does.
     #[inline]
     pub fn acquire_owned(self: &Arc<Self>) -> AcquireOwned {
         self.acquire_many_owned(1)
     }
 
-    /// As [`Handle::acquire_many_owned`].
+    /// Does for a limiter in an [`Arc`] what [`Handle::acquire_many_owned`] does.
     #[inline]
     pub fn acquire_many_owned(self: &Arc<Self>, n: usize) -> AcquireOwned {
         AcquireOf::new(self.into(), n)
     }
 
-    /// As [`Handle::try_acquire_owned`].
+    /// Does for a limiter in an [`Arc`] what [`Handle::try_acquire_owned`] does.
     ///
     /// # Errors
     ///
@@ -279,7 +307,7 @@ impl Limiter {
         self.try_acquire_many_owned(1)
     }
 
-    /// As [`Handle::try_acquire_many_owned`].
+    /// Does for a limiter in an [`Arc`] what [`Handle::try_acquire_many_owned`] does.
     ///
     /// # Errors
     ///
@@ -292,7 +320,7 @@ impl Limiter {
         self.try_take(n).map(|()| PermitOf::new(self.into(), n))
     }
 
-    /// As [`Handle::acquire_owned_blocking`].
+    /// Does for a limiter in an [`Arc`] what [`Handle::acquire_owned_blocking`] does.
     ///
     /// # Errors
     ///
@@ -303,13 +331,13 @@ impl Limiter {
         self.acquire_owned().blocking()
     }
 
-    /// As [`Handle::run_owned`].
+    /// Does for a limiter in an [`Arc`] what [`Handle::run_owned`] does.
     #[inline]
     pub fn run_owned<F: Future>(self: &Arc<Self>, work: F) -> RunOwned<F> {
         RunOf::new(self.acquire_owned(), work)
     }
 
-    /// As [`Handle::wait_owned`].
+    /// Does for a limiter in an [`Arc`] what [`Handle::wait_owned`] does.
     #[inline]
     pub fn wait_owned(self: &Arc<Self>) -> WaitOwned {
         WaitOf::new(self.into())

@@ -91,8 +91,9 @@ impl fmt::Debug for Histogram {
     }
 }
 
-/// The number of durations, their sum, and the end of each bucket that is not empty with its count;
-/// times in seconds.
+/// Writes the number of durations, their sum, and each bucket that is not empty.
+///
+/// A bucket is its end and its count; times are in seconds.
 #[cfg(feature = "serde")]
 impl serde::Serialize for Histogram {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
