@@ -16,8 +16,8 @@ use crate::{Acquire, AcquireError, Limiter, Permit};
 ///
 /// Each entry is a limiter and how many of its permits are wanted; the permits come in the order
 /// written. They are acquired in one order for the whole program, whatever order is written, and
-/// kept while the next limiter is waited for: put first, a full limiter may so keep permits of
-/// another idle. That order knows of nothing but other such calls: a task that holds a permit of
+/// kept while the next limiter is waited for: permits of one may so lie idle while another is full.
+/// That order knows of nothing but other such calls: a task that holds a permit of
 /// one of these limiters already, and asks for it all the same, may wait for itself.
 ///
 /// ```
@@ -36,10 +36,10 @@ use crate::{Acquire, AcquireError, Limiter, Permit};
 ///
 /// # Errors
 ///
-/// An [`AcquireError`]: [`Repeated`](AcquireError::Repeated) if a limiter is named twice. That,
-/// and what each limiter can tell beforehand ([`Closed`](AcquireError::Closed),
-/// [`ExceedsMax`](AcquireError::ExceedsMax)), is found before anything is taken. Whenever one is
-/// refused later, the permits of the others are given back at once.
+/// An [`AcquireError`]: [`Repeated`](AcquireError::Repeated) if a limiter is named twice. That, and
+/// refusals that are known beforehand ([`Closed`](AcquireError::Closed),
+/// [`ExceedsMax`](AcquireError::ExceedsMax)), are found before anything is taken. If a limiter refuses
+/// later, the permits of the others are given back at once.
 ///
 /// # Cancel safety
 ///

@@ -55,7 +55,7 @@ const LIFTED: u32 = MAX_COUNT as u32;
 /// A slot that no cap has.
 const FREE: u32 = u32::MAX;
 
-/// Tells the setting and a cap apart: what moves a limiter's ceiling. See [`Limiter::cap`].
+/// Names a hand on a limiter's ceiling: the setting, or a cap. See [`Limiter::cap`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
@@ -334,7 +334,7 @@ impl Limiter {
     ///
     /// # Errors
     ///
-    /// [`TooManyCaps`], which names those there.
+    /// [`TooManyCaps`], which names the causes of the eight.
     ///
     /// ```
     /// use grmgr::Limiter;
@@ -498,8 +498,8 @@ impl<L: Deref<Target = Limiter>> CapOf<L> {
     ///
     /// 0 to [`Limiter::MAX_CEILING`].
     ///
-    /// Returns at once, as [`Limiter::adjust`] does, and what it returns speaks of the cap, not of
-    /// the ceiling. A cap of 0 stops all grants. One of `MAX_CEILING` or more caps nothing: that is
+    /// Returns at once, as [`Limiter::adjust`] does; the result is about the cap, not about the
+    /// ceiling. A cap of 0 stops all grants. One of `MAX_CEILING` or more caps nothing: that is
     /// where a cap stands that has not been set, or is lifted.
     pub fn set(&self, ceiling: usize) -> Adjustment {
         let to = ceiling.min(MAX_COUNT);
@@ -514,14 +514,14 @@ impl<L: Deref<Target = Limiter>> CapOf<L> {
     ///
     /// The second happens also if nobody comes back to do it.
     ///
-    /// Both are as in [`set`](Self::set), as is what is returned: it speaks of the cap now. `at` is a
+    /// Both are as in [`set`](Self::set), and so is the result: it is about the cap now. `at` is a
     /// time of the limiter's [clock](crate::Clock). The next `set`, `set_until` or `lift` of this cap
     /// replaces the term. If `at` is not in the future, the cap is at `then` when this returns.
     ///
     /// Nothing watches the clock: as long as a cap of the limiter has a term, each grant, and each move of
     /// a hand, asks it first, in passing. So nothing that begins after `at` grants a permit at the old
-    /// ceiling, not even in a process that was stopped for long. (What had asked the clock just before it
-    /// was stopped goes through with its grant.) Until something is granted or asked for, the cap may be
+    /// ceiling, not even in a process that was stopped for long. (A grant that had asked the clock just
+    /// before the stop goes through.) Until something is granted or asked for, the cap may be
     /// shown where it was, and waiters are not woken by the end of a term that raises it.
     ///
     /// Only with feature `std`.
@@ -575,7 +575,7 @@ impl<L: Deref<Target = Limiter>> CapOf<L> {
         (value < LIFTED).then_some(value as usize)
     }
 
-    /// Returns what the cap was taken for.
+    /// Returns the cause that the cap was taken with.
     pub fn cause(&self) -> &str {
         &self.cause
     }
@@ -649,7 +649,7 @@ impl<L: Deref<Target = Limiter>> fmt::Debug for CapOf<L> {
 pub struct TooManyCaps {
     /// The limiter's name.
     pub limiter: String,
-    /// What the caps there were taken for; without feature `std` that is not known.
+    /// The causes of the caps there; not known without feature `std`.
     pub causes: Vec<Cow<'static, str>>,
 }
 

@@ -15,7 +15,7 @@ use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
 /// feature `stats` also when a cap moves, and when a request begins to wait or has waited; if it tracks
 /// its holders, whenever a permit is granted or given back. Otherwise a request that finds a permit asks
 /// no clock. A clock that stands still only makes holds last; one that goes backwards makes them
-/// longer. A clock may use the limiter, except for what asks the clock again.
+/// longer. A clock may use the limiter, except for operations that ask the clock again.
 ///
 /// ```
 /// use std::time::{Duration, Instant};

@@ -24,7 +24,7 @@ use crate::{Builder, ConfigError, Limiter, Step, Throttle};
 ///
 /// With feature `serde`. Durations are written for people: `"30s"`, `"1m 30s"`, `"250ms"`; steps as a
 /// number or a share, `5` or `"50%"`. A value that cannot be read, or an option that does not exist,
-/// is an error that names it; one that can be read and makes no sense is an [`InvalidConfig`] when
+/// is an error that names it; a value that can be read and makes no sense is an [`InvalidConfig`] when
 /// the limiter is made. For several limiters in one file there is [`Configs`].
 #[cfg_attr(feature = "serde", doc = "```")]
 #[cfg_attr(not(feature = "serde"), doc = "```ignore")]

@@ -211,7 +211,7 @@ impl fmt::Display for ConfigError {
     }
 }
 
-/// Converts what [`acquire`](crate::Limiter::acquire) would have been told, too.
+/// Converts an error that [`acquire`](crate::Limiter::acquire) would have returned as well.
 ///
 /// The exception, given back as the error, is [`TryAcquireError::NoPermits`]: `acquire` would have waited.
 ///

@@ -17,10 +17,11 @@ use crate::{AcquireOwned, Limiter, OwnedPermit, RunOwned, TryAcquireError, WaitO
 
 /// Keeps a limiter alive: one in an [`Arc`], or one in a `static`.
 ///
-/// Everything that can be done with a limiter can be done with its handle, which derefs to it. What
-/// is called `…_owned` holds a handle of its own, and so may outlive this one: in a task that is
-/// spawned, in a struct. It can be called on an `Arc<Limiter>` as well; for a `static` there is
-/// [`Limiter::handle`]. Handles are equal if they are of the same limiter, whatever its name.
+/// Everything that can be done with a limiter can be done with its handle, which derefs to it. The
+/// methods named `…_owned` return a value that holds a handle of its own, and so may outlive this one:
+/// in a task that is spawned, in a struct. They can be called on an `Arc<Limiter>` as well; for a
+/// `static` there is [`Limiter::handle`]. Handles are equal if they are of the same limiter, whatever
+/// its name.
 ///
 /// ```
 /// use grmgr::{Handle, Limiter};
@@ -45,8 +46,8 @@ enum Kept {
 
 /// Remembers a limiter without keeping it alive; made by [`Handle::downgrade`].
 ///
-/// For what looks at limiters from time to time and must not be the reason why one is kept: see
-/// the docs of `Registry`.
+/// For code that looks at limiters from time to time and must not keep them alive: one that is evicted
+/// from its `Registry`, for instance.
 ///
 /// ```
 /// use grmgr::{Handle, Limiter};
@@ -102,7 +103,7 @@ impl WeakHandle {
     }
 }
 
-/// Owned forms of what a [`Limiter`] does.
+/// The owned forms of the methods of a [`Limiter`].
 impl Handle {
     /// Asks for one permit, with a guard that keeps the limiter alive: see [`Limiter::acquire`].
     ///
@@ -251,9 +252,9 @@ impl Handle {
 impl Limiter {
     /// Returns the handle of a limiter in a `static`.
     ///
-    /// It is for what takes a [`Handle`] or is called `…_owned`.
+    /// For functions that take a [`Handle`], and for methods named `…_owned`.
     ///
-    /// What borrows from a static may go everywhere too: its `acquire` gives a `Permit<'static>`.
+    /// A borrow of a static may go everywhere too: its `acquire` gives a `Permit<'static>`.
     /// The handle of a limiter in an [`Arc`] is made with `Handle::from`.
     ///
     /// ```

@@ -55,14 +55,14 @@ pub(crate) const MANUAL: &str = "manual";
 /// Waiters are served first in, first out. A request that comes while others wait is a *newcomer* and
 /// may take a free permit before them, until the first in line has been woken and found too few permits
 /// as many times as its [`patience`](Builder::patience); from then on permits are kept for it. A large
-/// request that is first in line is woken when its permits are there. What comes back until then counts
-/// as if it had been woken for it.
+/// request that is first in line is woken when its permits are there. A permit that comes back before
+/// counts as if it had been woken for it.
 ///
 /// A task that acquires in a loop and never has to wait could keep its thread from running the waiter
 /// that has been woken. So a newcomer that is awaited, or blocks its thread, gives way once newcomers
 /// have gone past that waiter 15 × (patience + 1) times: it wakes itself and returns `Pending`, or
 /// yields the thread, once, and then it may go past. After 16 × (patience + 1) times the count begins
-/// anew. What that does not cover:
+/// anew. The exceptions:
 ///
 /// - [`try_acquire`](Self::try_acquire) cannot give way.
 /// - A waiter whose future is never polled, in a `select!` or a `FuturesUnordered` for instance, only
@@ -76,10 +76,10 @@ pub(crate) const MANUAL: &str = "manual";
 ///
 /// # Wakers
 ///
-/// Waiting tasks are woken by whoever frees a permit, some of them while a lock of the queue is
+/// Waiting tasks are woken by the thread that frees a permit, some of them while a lock of the queue is
 /// held, under which wakers are also cloned and dropped. A waker may use the limiter in `wake` and
-/// when it is dropped: acquire without waiting, release, move the ceiling, pause, close, read. What
-/// cannot be promised:
+/// when it is dropped: acquire without waiting, release, move the ceiling, pause, close, read. The
+/// exceptions:
 ///
 /// - A waker that, in `wake` or when it is dropped, polls or drops a request or a [`Wait`] that waits
 ///   for the same limiter, or lets a new request begin to wait, may deadlock. So may one that drops
@@ -501,8 +501,8 @@ impl Limiter {
 
     /// Changes the setting, which is the ceiling as long as no [cap](Self::cap) is below it.
     ///
-    /// Returns at once, and what it returns speaks of the setting. Lowering the ceiling below what
-    /// is in flight cancels nobody: nothing is granted until enough permits are back. Raising it
+    /// Returns at once; the result is about the setting. Lowering the ceiling below the number in
+    /// flight cancels no work: nothing is granted until enough permits are back. Raising it
     /// wakes as many waiters as there are free permits. After any change of the setting, steps up
     /// are refused for one time and steps down for another (see [`Throttle`]). `cause` goes into
     /// the log of changes.
@@ -524,9 +524,9 @@ impl Limiter {
 
     /// Replaces the rule by which the setting moves: its bounds, steps and holds.
     ///
-    /// The setting is clamped to the new bounds, of which the result tells, with the cause
-    /// "reconfigure"; that is a change as any. Requests that wait and are now for more than `max`
-    /// stay in line and are granted when nothing else is in flight; new ones are refused.
+    /// The setting is clamped to the new bounds. If that moves it, it is a change like any other, with
+    /// the cause "reconfigure", and the result tells of it. Requests in line for more than the new `max`
+    /// stay there and are granted when nothing else is in flight; new ones are refused.
     ///
     /// # Errors
     ///

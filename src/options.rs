@@ -29,7 +29,7 @@ macro_rules! replace_rule {
 ///
 /// Each is a `const fn` that moves the limiter through, and does what the option of
 /// [`Builder`](crate::Builder) does that is named like it. They are for a limiter that has not been
-/// used yet. Their order makes no difference, but `with_hold` sets both holds. In a constant, what
+/// used yet. Their order makes no difference, but `with_hold` sets both holds. In a constant, a value that
 /// the builder refuses does not compile.
 ///
 /// ```

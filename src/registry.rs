@@ -15,9 +15,9 @@ use crate::{Adjust, Adjustment, Handle, Limiter, Snapshot};
 
 /// Finds limiters by their names, makes them on demand, and moves all of them at once.
 ///
-/// A limiter works as well without a registry, and nothing on the way of a request touches one. What
-/// is done to all is done one by one, in the order of their names, to those registered when the call
-/// began. No code of yours runs while the registry is locked: wakers, clocks, predicates and the
+/// A limiter works as well without a registry, and nothing on the way of a request touches one. An
+/// operation on all limiters takes them one by one, in the order of their names: those registered when
+/// the call began. No code of yours runs while the registry is locked: wakers, clocks, predicates and the
 /// closures that make limiters may all use it.
 ///
 /// ```
@@ -57,9 +57,9 @@ use crate::{Adjust, Adjustment, Handle, Limiter, Snapshot};
 /// Eviction, by [`remove_idle`](Self::remove_idle) or [`retain`](Self::retain), takes only limiters
 /// that nothing else keeps alive, neither a handle nor a permit, a request or a wait that owns one, and
 /// of which no permit is in flight. So nobody meets a limiter that is closed because of it, and of one
-/// name no two limiters are in use at once. What an evicted limiter had been set to, and what it had
-/// counted, goes with it. One in a `static` always stays. A [`WeakHandle`](crate::WeakHandle) keeps
-/// nothing: what it gives may have been evicted.
+/// name no two limiters are in use at once. The setting of an evicted limiter, and its counters, go with
+/// it. One in a `static` always stays. A [`WeakHandle`](crate::WeakHandle) keeps no limiter alive: the one
+/// that it gives may have been evicted.
 #[derive(Default)]
 pub struct Registry {
     // Never held while anything but the map is touched, and the counts of handles.

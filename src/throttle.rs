@@ -37,7 +37,7 @@ pub enum Step {
 /// Holds the rule by which a limiter's setting moves; see [`Limiter::reconfigure`].
 ///
 /// It is made with [`new`](Self::new), or taken from a limiter, and changed with the methods named
-/// as its fields. What makes no sense is refused when it is put to use.
+/// as its fields. Values that make no sense are refused when the rule is put to use.
 ///
 /// ```
 /// use std::time::Duration;
