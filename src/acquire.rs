@@ -26,10 +26,22 @@ pub type Acquire<'a> = AcquireOf<&'a Limiter>;
 /// The future of [`Handle::acquire_owned`] and [`Handle::acquire_many_owned`]; see [`AcquireOf`].
 pub type AcquireOwned = AcquireOf<Handle>;
 
-/// A request for permits, used under its names [`Acquire`] and [`AcquireOwned`]: to be awaited, or
-/// waited for by the thread.
+/// Asks for permits when it is awaited, or when a thread waits for it.
+///
+/// Used under its names [`Acquire`] and [`AcquireOwned`].
 ///
 /// It takes its place in line when it is first polled, not when it is made.
+///
+/// ```
+/// # use grmgr::{Acquire, Limiter};
+/// let db = Limiter::new("db", 20);
+/// let request: Acquire<'_> = db.acquire();
+/// assert_eq!(db.in_flight(), 0, "not polled yet");
+/// let permit = request.blocking()?;
+/// assert_eq!(db.in_flight(), 1);
+/// # drop(permit);
+/// # Ok::<(), grmgr::AcquireError>(())
+/// ```
 ///
 /// # Errors
 ///
@@ -81,7 +93,7 @@ impl<L: Deref<Target = Limiter>> AcquireOf<L> {
         self
     }
 
-    /// [`Limiter::run`] for this request: with as many permits as it asks for.
+    /// Runs `work` under the permits that it asks for, as [`Limiter::run`] does under one.
     ///
     /// ```
     /// # use grmgr::Limiter;
@@ -218,8 +230,9 @@ impl<L: Deref<Target = Limiter>> Drop for AcquireOf<L> {
     }
 }
 
-/// Waiting by blocking the thread, in the same line as everybody else. Must not be called where
-/// blocking is forbidden, as in an async task.
+/// Waiting by blocking the thread, in the same line as all others.
+///
+/// Must not be called where blocking is forbidden, as in an async task.
 #[cfg(feature = "std")]
 impl<L: Deref<Target = Limiter> + Unpin> AcquireOf<L> {
     /// Waits by blocking the thread.

@@ -36,10 +36,10 @@ use crate::{Acquire, AcquireError, Limiter, Permit};
 ///
 /// # Errors
 ///
-/// An [`AcquireError`]: [`Repeated`](AcquireError::Repeated) if a limiter is named twice. That,
-/// and what each limiter can tell beforehand ([`Closed`](AcquireError::Closed),
-/// [`ExceedsMax`](AcquireError::ExceedsMax)), is found before anything is taken. Whenever one is
-/// refused later, the permits of the others are given back at once.
+/// An [`AcquireError`]: [`Repeated`](AcquireError::Repeated) if a limiter is named twice. That, and
+/// refusals that are known beforehand ([`Closed`](AcquireError::Closed),
+/// [`ExceedsMax`](AcquireError::ExceedsMax)), are found before anything is taken. If a limiter refuses
+/// later, the permits of the others are given back at once.
 ///
 /// # Cancel safety
 ///
@@ -155,6 +155,17 @@ impl<'a, const N: usize> Future for AcquireAll<'a, N> {
 impl<'a, const N: usize> AcquireAll<'a, N> {
     /// Waits by blocking the thread.
     ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use grmgr::{AcquireError, Limiter, acquire_all};
+    /// let (db, api) = (Limiter::new("db", 1), Limiter::new("api", 8));
+    /// let both = acquire_all([(&db, 1), (&api, 2)]).blocking()?;
+    /// let late = acquire_all([(&db, 1), (&api, 2)]).blocking_timeout(Duration::from_millis(1));
+    /// assert_eq!(late.unwrap_err(), AcquireError::TimedOut);
+    /// # drop(both);
+    /// # Ok::<(), AcquireError>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// As [`acquire_all`].
@@ -162,7 +173,9 @@ impl<'a, const N: usize> AcquireAll<'a, N> {
         self.block(None)
     }
 
-    /// [`blocking`](Self::blocking), but at most for `timeout`.
+    /// Waits by blocking the thread, but at most for `timeout` in all.
+    ///
+    /// [`Duration::MAX`] is as good as no limit.
     ///
     /// # Errors
     ///
@@ -171,7 +184,7 @@ impl<'a, const N: usize> AcquireAll<'a, N> {
         self.block(Instant::now().checked_add(timeout))
     }
 
-    /// [`blocking`](Self::blocking), but at most until `deadline`.
+    /// Waits by blocking the thread, but at most until `deadline`.
     ///
     /// # Errors
     ///

@@ -11,7 +11,16 @@ use crate::{Adjustment, Builder, Config, InvalidConfig, Limiter, Registry};
 /// The cause of what a reload changes.
 const RELOAD: &str = "reload";
 
-/// What [`Registry::apply`] has done about one limiter.
+/// Tells what [`Registry::apply`] has done about one limiter.
+///
+/// ```
+/// use grmgr::{Config, Outcome, Registry};
+///
+/// let registry = Registry::new();
+/// let applied = registry.apply([Config::new("db", 20)])?;
+/// assert_eq!((&*applied[0].limiter, &applied[0].outcome), ("db", &Outcome::Registered));
+/// # Ok::<(), grmgr::ApplyError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Applied {
@@ -21,25 +30,47 @@ pub struct Applied {
     pub outcome: Outcome,
 }
 
-/// What became of a limiter in [`Registry::apply`].
+/// Tells what became of a limiter in [`Registry::apply`].
+///
+/// ```
+/// use grmgr::{Adjustment, Config, Outcome, Registry};
+///
+/// let registry = Registry::new();
+/// registry.apply([Config::new("db", 20).patience(0)])?;
+/// let applied = registry.apply([Config::new("db", 30).patience(5)])?;
+/// let Outcome::Reconfigured { setting, fixed } = &applied[0].outcome else { unreachable!() };
+/// assert_eq!(setting, &Adjustment::Changed { from: 20, to: 30 });
+/// assert_eq!(fixed, &["patience"]);
+/// # Ok::<(), grmgr::ApplyError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Outcome {
-    /// It is new, and registered.
+    /// The limiter is new, and registered.
     Registered,
-    /// It was known, and has the bounds, steps, holds and setting that its entry says.
+    /// The limiter was known, and has the bounds, steps, holds and setting of its entry.
     Reconfigured {
-        /// What that did to the setting.
+        /// The change of the setting.
         setting: Adjustment,
-        /// Options that its entry gives other values than it was made with. They cannot be changed
-        /// while it is in use, and are as they were.
+        /// The options whose values in the entry differ from those that the limiter was made with.
+        ///
+        /// They cannot be changed while it is in use, and are as they were.
         fixed: Vec<&'static str>,
     },
-    /// It is registered and has no entry. Nothing has been done to it.
+    /// The limiter is registered and has no entry. Nothing has been done to it.
     Missing,
 }
 
-/// Why [`Registry::apply`] has changed nothing.
+/// Says why [`Registry::apply`] has changed nothing.
+///
+/// ```
+/// use grmgr::{ApplyError, Config, Registry};
+///
+/// let registry = Registry::new();
+/// let error = registry.apply([Config::new("db", 20), Config::new("db", 30)]).unwrap_err();
+/// assert_eq!(error, ApplyError::Twice { limiter: "db".into() });
+/// assert!(registry.is_empty());
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ApplyError {
@@ -54,7 +85,7 @@ pub enum ApplyError {
 
 /// Loading configuration.
 impl Registry {
-    /// Makes the limiters what the entries say: registers new ones and reconfigures known ones.
+    /// Makes the limiters agree with the entries: registers new ones and reconfigures known ones.
     ///
     /// For a limiter that is known, an entry sets what [`Limiter::reconfigure`] sets, and the
     /// setting itself to its `ceiling`, also if an operator has moved it meanwhile; in the log of
@@ -65,6 +96,8 @@ impl Registry {
     ///
     /// Returns one result for each entry, in order, and after them those for the limiters that have
     /// none, which stay as they are.
+    ///
+    /// If the clock of a limiter panics, the entries after its own have not been applied.
     ///
     /// # Errors
     ///

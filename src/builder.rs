@@ -66,85 +66,97 @@ impl Builder {
         }
     }
 
-    /// The ceiling to begin with. Has to be given. 0 to [`Limiter::MAX_CEILING`], and between
-    /// `min` and `max`.
+    /// Sets the ceiling to begin with, which has to be given.
+    ///
+    /// 0 to [`Limiter::MAX_CEILING`], and between `min` and `max`.
     pub fn ceiling(mut self, ceiling: usize) -> Self {
         self.ceiling = Some(ceiling);
         self
     }
 
-    /// The lowest setting. Default: 1. With 0 the ceiling can be turned down to where nothing is
-    /// granted.
+    /// Sets the lowest setting. Default: 1.
+    ///
+    /// With 0 the ceiling can be lowered to where nothing is granted.
     pub fn min(mut self, min: usize) -> Self {
         self.throttle.min = min;
         self
     }
 
-    /// The highest setting, and the most permits that one request may ask for: 1 to
-    /// [`Limiter::MAX_CEILING`]. Default: the ceiling to begin with.
+    /// Sets the highest setting, which is also the most permits that one request may ask for.
+    ///
+    /// 1 to [`Limiter::MAX_CEILING`]. Default: the ceiling to begin with.
     pub fn max(mut self, max: usize) -> Self {
         self.max = Some(max);
         self
     }
 
-    /// By how much [`Limiter::up`] raises the setting: a number, or [`Step::Percent`]. Default: 1.
+    /// Sets the step of [`Limiter::up`]: a number of permits, or [`Step::Percent`]. Default: 1.
+    ///
+    /// 1 to [`Limiter::MAX_CEILING`], or 1 % to 100 %.
     pub fn up(mut self, up: impl Into<Step>) -> Self {
         self.throttle.up = up.into();
         self
     }
 
-    /// By how much [`Limiter::down`] lowers the setting: a number, or [`Step::Percent`].
-    /// Default: 2.
+    /// Sets the step of [`Limiter::down`]: a number of permits, or [`Step::Percent`]. Default: 2.
+    ///
+    /// 1 to [`Limiter::MAX_CEILING`], or 1 % to 100 %.
     pub fn down(mut self, down: impl Into<Step>) -> Self {
         self.throttle.down = down.into();
         self
     }
 
-    /// For how long after a change steps up and down are refused: `hold_up` and `hold_down` at
-    /// once. Default: 30 s. Zero: no hold.
+    /// Sets `hold_up` and `hold_down`, the time after a change in which steps are refused.
+    ///
+    /// Default: 30 s. Zero: no hold.
     pub fn hold(self, hold: Duration) -> Self {
         self.hold_up(hold).hold_down(hold)
     }
 
-    /// For how long after a change steps up are refused. Default: 30 s. Zero: no hold.
+    /// Sets for how long after a change steps up are refused. Default: 30 s. Zero: no hold.
     pub fn hold_up(mut self, hold: Duration) -> Self {
         self.throttle.hold_up = hold;
         self
     }
 
-    /// For how long after a change steps down are refused. Default: 30 s. With zero a step down is
-    /// never held back, as befits an emergency brake.
+    /// Sets for how long after a change steps down are refused. Default: 30 s. Zero: no hold.
+    ///
+    /// With zero a step down is never held back, as befits an emergency brake.
     pub fn hold_down(mut self, hold: Duration) -> Self {
         self.throttle.hold_down = hold;
         self
     }
 
-    /// How often newcomers may overtake the head of the line: after it has been woken and found
-    /// too few permits so many times, permits are kept for it. Default: 16. With 0 nobody ever
-    /// overtakes: strictly first in, first out, at a price in throughput.
+    /// Sets how often newcomers may overtake the head of the line. Default: 16.
+    ///
+    /// After it has been woken and found too few permits this many times, permits are kept for it. With 0
+    /// nobody ever overtakes: strictly first in, first out, at a price in throughput.
     pub fn patience(mut self, patience: u32) -> Self {
         self.patience = patience;
         self
     }
 
-    /// How many requests may wait; a further one is refused with
-    /// [`QueueFull`](crate::AcquireError::QueueFull). Default: any number.
+    /// Sets how many requests may wait. Default: any number.
+    ///
+    /// A further one is refused with [`QueueFull`](crate::AcquireError::QueueFull).
     pub fn max_waiting(mut self, max_waiting: usize) -> Self {
         self.max_waiting = Some(max_waiting);
         self
     }
 
-    /// What becomes of a request for more permits than the ceiling has, but not more than `max`. By
-    /// default it runs alone: it is granted when nothing else is in flight, so that lowering the
-    /// ceiling never makes a request unsatisfiable. With `false` it waits, and those behind it with
-    /// it, until the ceiling has room for it.
+    /// Sets whether a request above the ceiling, but not above `max`, runs alone. Default: true.
+    ///
+    /// Then it is granted when nothing else is in flight, so that lowering the ceiling never makes a queued
+    /// request unsatisfiable. With `false` it waits, and those behind it with it, until the ceiling has room
+    /// for it.
     pub fn run_alone(mut self, run_alone: bool) -> Self {
         self.run_alone = run_alone;
         self
     }
 
-    /// Where holds get the time from. Default: [`SystemClock`](crate::SystemClock); without
-    /// feature `std` there is none.
+    /// Sets where holds, and the [terms of caps](crate::CapOf), get the time from.
+    ///
+    /// Default: `SystemClock`; without feature `std` there is none.
     pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
         self.clock = Some(Box::new(Box::new(clock)));
         self

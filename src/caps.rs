@@ -55,7 +55,7 @@ const LIFTED: u32 = MAX_COUNT as u32;
 /// A slot that no cap has.
 const FREE: u32 = u32::MAX;
 
-/// What moves a limiter's ceiling: see [`Limiter::cap`].
+/// Names a hand on a limiter's ceiling: the setting, or a cap. See [`Limiter::cap`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
@@ -322,7 +322,7 @@ fn free() -> [AtomicU32; CAPS] {
 
 /// Capping the ceiling.
 impl Limiter {
-    /// Puts another hand on the ceiling, besides the setting: in force is the lowest of them.
+    /// Puts another hand on the ceiling, besides the setting: the lowest of them is in force.
     ///
     /// Each part of a program that has a reason to keep the ceiling low takes a cap of its own, and
     /// none overwrites another. A cap moves no [setting](Self::setting) and has no hold, and
@@ -330,11 +330,11 @@ impl Limiter {
     /// [set](CapOf::set), and no more when it is dropped. There may be 8 at once. On a closed limiter
     /// it works as on any, and makes no difference.
     ///
-    /// `cause` goes into [`caps`](Self::caps) and the log of changes.
+    /// `cause` goes into the list of caps (`Limiter::caps`) and the log of changes.
     ///
     /// # Errors
     ///
-    /// [`TooManyCaps`], which names those there.
+    /// [`TooManyCaps`], which names the causes of the eight.
     ///
     /// ```
     /// use grmgr::Limiter;
@@ -351,7 +351,7 @@ impl Limiter {
         CapOf::new(self, cause.into())
     }
 
-    /// [`cap`](Self::cap) that keeps the limiter alive.
+    /// Makes a [`cap`](Self::cap) that keeps the limiter alive.
     ///
     /// # Errors
     ///
@@ -363,9 +363,20 @@ impl Limiter {
         Handle::from(self).cap_owned(cause)
     }
 
-    /// The caps that are set, each with its cause. Those above the setting are among them.
+    /// Returns the caps that are set, each with its cause.
+    ///
+    /// Those above the setting are among them.
     ///
     /// Only with feature `std`: without it each cause is known to its [`Cap`] alone.
+    ///
+    /// ```
+    /// # use grmgr::Limiter;
+    /// let db = Limiter::new("db", 20);
+    /// let pressure = db.cap("pressure")?;
+    /// pressure.set(5);
+    /// assert_eq!(db.caps(), [("pressure".into(), 5)]);
+    /// # Ok::<(), grmgr::TooManyCaps>(())
+    /// ```
     #[cfg(feature = "std")]
     pub fn caps(&self) -> Vec<(Cow<'static, str>, usize)> {
         self.end_terms_if_any();
@@ -425,7 +436,7 @@ impl Limiter {
 }
 
 impl Handle {
-    /// [`Limiter::cap`] that keeps the limiter alive.
+    /// Makes a [`Limiter::cap`] that keeps the limiter alive.
     ///
     /// # Errors
     ///
@@ -454,6 +465,19 @@ pub type OwnedCap = CapOf<Handle>;
 /// One hand on a ceiling, from [`Limiter::cap`]. Used under its names [`Cap`] and [`OwnedCap`].
 ///
 /// Dropping it lifts it, and makes room for another.
+///
+/// ```
+/// # use grmgr::{Adjustment, Limiter};
+/// let db = Limiter::new("db", 20);
+/// let [pressure, share] = [db.cap("pressure")?, db.cap("share")?];
+/// pressure.set(5);
+/// share.set(8);
+/// assert_eq!(db.ceiling(), 5);
+/// pressure.lift();
+/// assert_eq!(db.ceiling(), 8);
+/// assert_eq!(share.set(3), Adjustment::Changed { from: 8, to: 3 });
+/// # Ok::<(), grmgr::TooManyCaps>(())
+/// ```
 #[must_use = "a cap that is dropped at once caps nothing"]
 pub struct CapOf<L: Deref<Target = Limiter>> {
     limiter: L,
@@ -470,10 +494,12 @@ impl<L: Deref<Target = Limiter>> CapOf<L> {
         }
     }
 
-    /// Sets the cap, 0 to [`Limiter::MAX_CEILING`]: from now on the ceiling is no higher than this.
+    /// Sets the cap: from now on the ceiling is no higher than this.
     ///
-    /// Returns at once, as [`Limiter::adjust`] does, and what it returns speaks of the cap, not of
-    /// the ceiling. A cap of 0 stops all grants. One of `MAX_CEILING` or more caps nothing: that is
+    /// 0 to [`Limiter::MAX_CEILING`].
+    ///
+    /// Returns at once, as [`Limiter::adjust`] does; the result is about the cap, not about the
+    /// ceiling. A cap of 0 stops all grants. One of `MAX_CEILING` or more caps nothing: that is
     /// where a cap stands that has not been set, or is lifted.
     pub fn set(&self, ceiling: usize) -> Adjustment {
         let to = ceiling.min(MAX_COUNT);
@@ -484,18 +510,19 @@ impl<L: Deref<Target = Limiter>> CapOf<L> {
         self.moved(from, to, in_force, at)
     }
 
-    /// Sets the cap to `ceiling` until the limiter's clock says `at`, and to `then` from there on, also
-    /// if nobody comes back to do it.
+    /// Sets the cap to `ceiling` until the limiter's clock says `at`, and to `then` from there on.
     ///
-    /// Both are as in [`set`](Self::set), as is what is returned: it speaks of the cap now. `at` is a
-    /// time of the limiter's [clock](crate::Clock): with the default one,
-    /// `SystemClock.now() + Duration::from_secs(15)` (import [`Clock`](crate::Clock)). The next `set`, `set_until` or `lift` of this cap
+    /// The second happens also if nobody comes back to do it.
+    ///
+    /// Both are as in [`set`](Self::set), and so is the result: it is about the cap now. `at` is a
+    /// time of the limiter's [clock](crate::Clock), see [`Limiter::now`]. The next `set`, `set_until` or `lift` of this cap
     /// replaces the term. If `at` is not in the future, the cap is at `then` when this returns.
     ///
-    /// Nothing watches the clock: as long as a cap of the limiter has a term, each grant asks it first,
-    /// in passing. So no permit is granted at the old ceiling after `at`, not even by a process that was
-    /// stopped and has just been woken. Until something is granted or asked for, the cap may be shown
-    /// where it was, and waiters are not woken by the end of a term that raises it.
+    /// Nothing watches the clock: as long as a cap of the limiter has a term, each grant, and each move of
+    /// a hand, asks it first, in passing. So nothing that begins after `at` grants a permit at the old
+    /// ceiling, not even in a process that was stopped for long. (A grant that had asked the clock just
+    /// before the stop goes through.) Until something is granted or asked for, the cap may be
+    /// shown where it was, and waiters are not woken by the end of a term that raises it.
     ///
     /// Only with feature `std`.
     ///
@@ -537,12 +564,12 @@ impl<L: Deref<Target = Limiter>> CapOf<L> {
         Adjustment::Changed { from, to }
     }
 
-    /// Lets the ceiling rise to what the others allow: `set(Limiter::MAX_CEILING)`.
+    /// Lets the ceiling rise to what the other hands allow: `set(Limiter::MAX_CEILING)`.
     pub fn lift(&self) {
         self.set(MAX_COUNT);
     }
 
-    /// Where it stands, if it caps anything.
+    /// Returns where the cap stands, or `None` if it caps nothing.
     pub fn get(&self) -> Option<usize> {
         self.limiter.end_terms_if_any();
         self.at()
@@ -553,12 +580,12 @@ impl<L: Deref<Target = Limiter>> CapOf<L> {
         (value < LIFTED).then_some(value as usize)
     }
 
-    /// What it was taken for.
+    /// Returns the cause that the cap was taken with.
     pub fn cause(&self) -> &str {
         &self.cause
     }
 
-    /// The limiter whose ceiling it caps.
+    /// Returns the limiter whose ceiling it caps.
     pub fn limiter(&self) -> &Limiter {
         &self.limiter
     }
@@ -613,13 +640,21 @@ impl<L: Deref<Target = Limiter>> fmt::Debug for CapOf<L> {
     }
 }
 
-/// A limiter has as many caps as it can have.
+/// The limiter has as many caps as it can have: 8.
+///
+/// ```
+/// # use grmgr::Limiter;
+/// let db = Limiter::new("db", 20);
+/// let caps: Vec<_> = (0..8).map(|_| db.cap("pressure").unwrap()).collect();
+/// assert_eq!(db.cap("one more").unwrap_err().limiter, "db");
+/// # drop(caps);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TooManyCaps {
     /// The limiter's name.
     pub limiter: String,
-    /// What the caps there were taken for; without feature `std` that is not known.
+    /// The causes of the caps there; not known without feature `std`.
     pub causes: Vec<Cow<'static, str>>,
 }
 

@@ -6,14 +6,16 @@ use alloc::sync::Arc;
 
 use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// A monotonic clock with an arbitrary origin, no more than 584 years (2^64 ns) ago: after that,
-/// holds no longer apply.
+/// Tells the time, from an arbitrary origin, without ever going back.
 ///
-/// A limiter asks it before a setting is changed and when a snapshot is taken (and, with feature
-/// `stats`, when a cap moves, or a request begins to wait or has waited). A request that finds a permit
-/// does not ask it, unless the limiter tracks its holders or has a cap with a
-/// [term](crate::CapOf::set_until). A clock that stands still makes holds and terms last; one that goes
-/// backwards makes them longer.
+/// The origin lies no more than 584 years (2^64 ns) ago: after that, holds no longer apply.
+///
+/// A limiter asks its clock before a setting is changed and when a snapshot is taken. While a cap has a
+/// term ([`set_until`](crate::CapOf#method.set_until)) it asks before each grant and each change; with
+/// feature `stats` also when a cap moves, and when a request begins to wait or has waited; if it tracks
+/// its holders, whenever a permit is granted or given back. Otherwise a request that finds a permit asks
+/// no clock. A clock that stands still only makes holds last; one that goes backwards makes them
+/// longer. A clock may use the limiter, except for operations that ask the clock again.
 ///
 /// A clock for tests that run in tokio's paused time:
 ///
@@ -35,7 +37,7 @@ use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
 /// # Ok::<(), grmgr::ConfigError>(())
 /// ```
 pub trait Clock: Send + Sync {
-    /// The time since the clock's origin.
+    /// Returns the time since the clock's origin.
     fn now(&self) -> Duration;
 }
 
@@ -72,7 +74,7 @@ pub struct ManualClock {
 }
 
 impl ManualClock {
-    /// A clock that stands at zero.
+    /// Makes a clock that stands at zero.
     pub fn new() -> Self {
         Self { nanos: Arc::new(AtomicU64::new(0)) }
     }

@@ -8,8 +8,7 @@ use alloc::vec::Vec;
 
 use crate::{Builder, ConfigError, Limiter, Step, Throttle};
 
-/// What a program or its configuration file says of a limiter: the options of [`Builder`], but the
-/// clock.
+/// Holds a limiter's settings, from code or from a file: the options of [`Builder`], but the clock.
 ///
 /// ```
 /// use std::time::Duration;
@@ -25,7 +24,7 @@ use crate::{Builder, ConfigError, Limiter, Step, Throttle};
 ///
 /// With feature `serde`. Durations are written for people: `"30s"`, `"1m 30s"`, `"250ms"`; steps as a
 /// number or a share, `5` or `"50%"`. A value that cannot be read, or an option that does not exist,
-/// is an error that names it; one that can be read and makes no sense is an [`InvalidConfig`] when
+/// is an error that names it; a value that can be read and makes no sense is an [`InvalidConfig`] when
 /// the limiter is made. For several limiters in one file there is [`Configs`].
 #[cfg_attr(feature = "serde", doc = "```")]
 #[cfg_attr(not(feature = "serde"), doc = "```ignore")]
@@ -161,7 +160,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// A limiter of this name with this ceiling; all else as [`Builder`] has it by default.
+    /// Makes the settings of a limiter; all but its name and ceiling are as [`Builder`] has them.
     pub fn new(name: impl Into<String>, ceiling: usize) -> Self {
         Self {
             name: name.into(),
@@ -179,62 +178,63 @@ impl Config {
         }
     }
 
-    /// See [`Builder::min`].
+    /// Sets the lowest setting: see [`Builder::min`].
     #[must_use]
     pub fn min(self, min: usize) -> Self {
         Self { min: Some(min), ..self }
     }
 
-    /// See [`Builder::max`].
+    /// Sets the highest setting: see [`Builder::max`].
     #[must_use]
     pub fn max(self, max: usize) -> Self {
         Self { max: Some(max), ..self }
     }
 
-    /// See [`Builder::up`].
+    /// Sets the step up: see [`Builder::up`].
     #[must_use]
     pub fn up(self, up: impl Into<Step>) -> Self {
         Self { up: Some(up.into()), ..self }
     }
 
-    /// See [`Builder::down`].
+    /// Sets the step down: see [`Builder::down`].
     #[must_use]
     pub fn down(self, down: impl Into<Step>) -> Self {
         Self { down: Some(down.into()), ..self }
     }
 
-    /// See [`Builder::hold`]. `hold_up` and `hold_down` go before it, in whatever order they are
-    /// given.
+    /// Sets both holds: see [`Builder::hold`].
+    ///
+    /// `hold_up` and `hold_down` go before it, in whatever order they are given.
     #[must_use]
     pub fn hold(self, hold: Duration) -> Self {
         Self { hold: Some(hold), ..self }
     }
 
-    /// See [`Builder::hold_up`].
+    /// Sets the hold of steps up: see [`Builder::hold_up`].
     #[must_use]
     pub fn hold_up(self, hold: Duration) -> Self {
         Self { hold_up: Some(hold), ..self }
     }
 
-    /// See [`Builder::hold_down`].
+    /// Sets the hold of steps down: see [`Builder::hold_down`].
     #[must_use]
     pub fn hold_down(self, hold: Duration) -> Self {
         Self { hold_down: Some(hold), ..self }
     }
 
-    /// See [`Builder::patience`].
+    /// Sets how often newcomers may overtake the head: see [`Builder::patience`].
     #[must_use]
     pub fn patience(self, patience: u32) -> Self {
         Self { patience: Some(patience), ..self }
     }
 
-    /// See [`Builder::max_waiting`].
+    /// Sets how many may wait: see [`Builder::max_waiting`].
     #[must_use]
     pub fn max_waiting(self, max_waiting: usize) -> Self {
         Self { max_waiting: Some(max_waiting), ..self }
     }
 
-    /// See [`Builder::run_alone`].
+    /// Sets whether large requests run alone: see [`Builder::run_alone`].
     #[must_use]
     pub fn run_alone(self, run_alone: bool) -> Self {
         Self { run_alone: Some(run_alone), ..self }
@@ -280,6 +280,14 @@ impl TryFrom<Config> for Limiter {
 }
 
 /// A [`Config`] makes no sense.
+///
+/// ```
+/// use grmgr::{Config, ConfigError, Limiter};
+///
+/// let error = Limiter::try_from(Config::new("db", 20).min(30)).unwrap_err();
+/// assert_eq!(error.limiter, "db");
+/// assert_eq!(error.error, ConfigError::CeilingOutside { ceiling: 20, min: 30, max: 20 });
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct InvalidConfig {
@@ -297,7 +305,7 @@ impl fmt::Display for InvalidConfig {
 
 impl core::error::Error for InvalidConfig {}
 
-/// The limiters of a configuration file, for [`Registry::apply`](crate::Registry::apply).
+/// Holds the limiters of a configuration file, for [`Registry::apply`](crate::Registry::apply).
 ///
 /// With feature `serde` it reads a list of [`Config`]s as well as a map of them, whose keys are the
 /// names; it is written as a list.

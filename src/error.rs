@@ -5,63 +5,93 @@ use core::fmt;
 
 use crate::state::MAX_COUNT;
 
-/// Why [`Limiter::acquire`](crate::Limiter::acquire) and its kin gave no permit. If several
-/// reasons hold, the first of them is told.
+/// Says why [`Limiter::acquire`](crate::Limiter::acquire) and its kin gave no permit.
+///
+/// If several reasons hold, the first of them is told.
+///
+/// ```
+/// use grmgr::{AcquireError, Limiter};
+///
+/// let db = Limiter::new("db", 20);
+/// let error = db.acquire_many_blocking(21).unwrap_err();
+/// assert_eq!(error, AcquireError::ExceedsMax { requested: 21, max: 20 });
+/// db.close();
+/// assert_eq!(db.acquire_blocking().unwrap_err(), AcquireError::Closed);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AcquireError {
     /// The limiter is closed.
     Closed,
-    /// More permits were asked for than the ceiling can ever be.
+    /// More permits were asked for than the highest setting.
     ExceedsMax {
         /// Permits asked for.
         requested: usize,
-        /// The highest ceiling.
+        /// The highest setting.
         max: usize,
     },
-    /// The line is full.
+    /// The queue is full.
     QueueFull {
         /// How many may wait.
         max_waiting: usize,
     },
-    /// The time given to `blocking_timeout` or `blocking_until` was not enough. Nothing else gives
-    /// this.
+    /// The time given to `blocking_timeout` or `blocking_until` was not enough.
+    ///
+    /// Nothing else gives this.
     TimedOut,
     /// [`acquire_all`](crate::acquire_all) was given one limiter twice. Nothing else gives this.
     Repeated {
         /// The first entry with this limiter, counted from 0.
         first: usize,
-        /// The one that repeats it.
+        /// The entry that repeats it.
         again: usize,
     },
 }
 
-/// Why [`Limiter::try_acquire`](crate::Limiter::try_acquire) and its kin gave no permit. If
-/// several reasons hold, the first of them is told.
+/// Says why [`Limiter::try_acquire`](crate::Limiter::try_acquire) and its kin gave no permit.
+///
+/// If several reasons hold, the first of them is told.
+///
+/// ```
+/// use grmgr::{Limiter, TryAcquireError};
+///
+/// let db = Limiter::new("db", 1);
+/// let held = db.try_acquire()?;
+/// assert_eq!(db.try_acquire().unwrap_err(), TryAcquireError::NoPermits);
+/// # drop(held);
+/// # Ok::<(), TryAcquireError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TryAcquireError {
     /// The limiter is closed.
     Closed,
-    /// More permits were asked for than the ceiling can ever be.
+    /// More permits were asked for than the highest setting.
     ExceedsMax {
         /// Permits asked for.
         requested: usize,
-        /// The highest ceiling.
+        /// The highest setting.
         max: usize,
     },
-    /// Too few permits are free, or they are kept for those who wait, or the limiter is paused.
+    /// Too few permits are free, or they are kept for waiters, or the limiter is paused.
     NoPermits,
 }
 
 /// A mistake in a limiter's configuration.
+///
+/// ```
+/// use grmgr::{ConfigError, Limiter};
+///
+/// let error = Limiter::builder("db").ceiling(20).min(30).max(25).build().unwrap_err();
+/// assert_eq!(error, ConfigError::MinAboveMax { min: 30, max: 25 });
+/// assert!(error.to_string().starts_with("`min` is 30 and `max` is 25: lower `min` or raise `max`"));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ConfigError {
     /// No ceiling was given.
     NoCeiling,
-    /// A ceiling or a step is larger than [`Limiter::MAX_CEILING`](crate::Limiter::MAX_CEILING),
-    /// or `max` is 0.
+    /// A ceiling, bound or step is above [`MAX_CEILING`](crate::Limiter::MAX_CEILING), or `max` is 0.
     OutOfRange {
         /// The name of the option.
         option: &'static str,
@@ -70,18 +100,18 @@ pub enum ConfigError {
     },
     /// `min` is above `max`.
     MinAboveMax {
-        /// The lowest ceiling.
+        /// The lowest setting.
         min: usize,
-        /// The highest ceiling.
+        /// The highest setting.
         max: usize,
     },
     /// The ceiling is not between `min` and `max`.
     CeilingOutside {
         /// The ceiling to begin with.
         ceiling: usize,
-        /// The lowest ceiling.
+        /// The lowest setting.
         min: usize,
-        /// The highest ceiling.
+        /// The highest setting.
         max: usize,
     },
     /// A step of 0 would never change anything.
@@ -89,7 +119,7 @@ pub enum ConfigError {
         /// The name of the option.
         option: &'static str,
     },
-    /// A step of no share, or of more than all of the setting.
+    /// A step of 0 %, or of more than 100 %.
     PercentOutOfRange {
         /// The name of the option.
         option: &'static str,
@@ -181,8 +211,9 @@ impl fmt::Display for ConfigError {
     }
 }
 
-/// What [`acquire`](crate::Limiter::acquire) would have been told, too. The exception, given back as
-/// the error, is [`TryAcquireError::NoPermits`]: `acquire` would have waited.
+/// Converts an error that [`acquire`](crate::Limiter::acquire) would have returned as well.
+///
+/// The exception, given back as the error, is [`TryAcquireError::NoPermits`]: `acquire` would have waited.
 ///
 /// ```
 /// use grmgr::{AcquireError, Limiter, TryAcquireError};

@@ -17,10 +17,11 @@ use crate::{AcquireOwned, Limiter, OwnedPermit, RunOwned, TryAcquireError, WaitO
 
 /// Keeps a limiter alive: one in an [`Arc`], or one in a `static`.
 ///
-/// Everything that can be done with a limiter can be done with its handle, which derefs to it. What
-/// is called `…_owned` holds a handle of its own, and so may outlive this one: in a task that is
-/// spawned, in a struct. It can be called on an `Arc<Limiter>` as well; for a `static` there is
-/// [`Limiter::handle`]. Handles are equal if they are of the same limiter, whatever its name.
+/// Everything that can be done with a limiter can be done with its handle, which derefs to it. The
+/// methods named `…_owned` return a value that holds a handle of its own, and so may outlive this one:
+/// in a task that is spawned, in a struct. They can be called on an `Arc<Limiter>` as well; for a
+/// `static` there is [`Limiter::handle`]. Handles are equal if they are of the same limiter, whatever
+/// its name.
 ///
 /// ```
 /// use grmgr::{Handle, Limiter};
@@ -45,8 +46,8 @@ enum Kept {
 
 /// Remembers a limiter without keeping it alive; made by [`Handle::downgrade`].
 ///
-/// For what looks at limiters from time to time and must not be the reason why one is kept: see
-/// [`Registry`](crate::Registry#many-limiters).
+/// For code that looks at limiters from time to time and must not keep them alive: one that is evicted
+/// from its `Registry`, for instance.
 ///
 /// ```
 /// use grmgr::{Handle, Limiter};
@@ -85,7 +86,7 @@ impl Handle {
 }
 
 impl WeakHandle {
-    /// The limiter, if something still keeps it alive. In a `static`, it always is.
+    /// Returns the limiter, if something still keeps it alive. In a `static`, it always is.
     ///
     /// It may be closed, and removed from the registry in which it was.
     ///
@@ -102,9 +103,9 @@ impl WeakHandle {
     }
 }
 
-/// Owned forms of what a [`Limiter`] does.
+/// The owned forms of the methods of a [`Limiter`].
 impl Handle {
-    /// [`Limiter::acquire`] with a permit that keeps the limiter alive.
+    /// Asks for one permit, with a guard that keeps the limiter alive: see [`Limiter::acquire`].
     ///
     /// ```
     /// # use grmgr::{AcquireError, Handle, Limiter};
@@ -116,12 +117,18 @@ impl Handle {
     /// # smol::block_on(smol::spawn(job))?;
     /// # Ok::<(), AcquireError>(())
     /// ```
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses its place in line and nothing else.
     #[inline]
     pub fn acquire_owned(&self) -> AcquireOwned {
         self.acquire_many_owned(1)
     }
 
-    /// [`Limiter::acquire_many`] with a permit that keeps the limiter alive.
+    /// Asks for `n` permits at once, with a guard that keeps the limiter alive.
+    ///
+    /// As [`Limiter::acquire_many`].
     ///
     /// ```
     /// # use grmgr::{Handle, Limiter};
@@ -130,12 +137,18 @@ impl Handle {
     /// assert_eq!(permit.count(), 100);
     /// # Ok::<(), grmgr::AcquireError>(())
     /// ```
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses its place in line and nothing else.
     #[inline]
     pub fn acquire_many_owned(&self, n: usize) -> AcquireOwned {
         AcquireOf::new(self.clone(), n)
     }
 
-    /// [`Limiter::try_acquire`] with a permit that keeps the limiter alive.
+    /// Takes one permit without waiting, with a guard that keeps the limiter alive.
+    ///
+    /// As [`Limiter::try_acquire`].
     ///
     /// ```
     /// # use grmgr::{Handle, Limiter, TryAcquireError};
@@ -154,7 +167,9 @@ impl Handle {
         self.try_acquire_many_owned(1)
     }
 
-    /// [`Limiter::try_acquire_many`] with a permit that keeps the limiter alive.
+    /// Takes `n` permits without waiting, with a guard that keeps the limiter alive.
+    ///
+    /// As [`Limiter::try_acquire_many`].
     ///
     /// ```
     /// # use grmgr::{Handle, Limiter};
@@ -171,7 +186,9 @@ impl Handle {
         self.try_take(n).map(|()| PermitOf::new(self.clone(), n))
     }
 
-    /// [`Limiter::acquire_blocking`] with a permit that keeps the limiter alive.
+    /// Waits for one permit by blocking the thread, with a guard that keeps the limiter alive.
+    ///
+    /// As [`Limiter::acquire_blocking`].
     ///
     /// ```
     /// # use grmgr::{Handle, Limiter};
@@ -190,7 +207,9 @@ impl Handle {
         self.acquire_owned().blocking()
     }
 
-    /// [`Limiter::run`] with a future that keeps the limiter alive: one to be spawned.
+    /// Runs `work` under a permit in a future that keeps the limiter alive: one to be spawned.
+    ///
+    /// As [`Limiter::run`].
     ///
     /// ```
     /// # use grmgr::{Handle, Limiter};
@@ -199,12 +218,16 @@ impl Handle {
     /// assert_eq!(smol::block_on(job)?, 42);
     /// # Ok::<(), grmgr::AcquireError>(())
     /// ```
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future drops the work with it: see [`RunOf`].
     #[inline]
     pub fn run_owned<F: Future>(&self, work: F) -> RunOwned<F> {
         RunOf::new(self.acquire_owned(), work)
     }
 
-    /// [`Limiter::wait`] with a future that keeps the limiter alive.
+    /// Waits until the limiter is idle, in a future that keeps it alive: see [`Limiter::wait`].
     ///
     /// ```
     /// # use grmgr::{Handle, Limiter};
@@ -215,6 +238,10 @@ impl Handle {
     /// idle.join().unwrap();
     /// # Ok::<(), grmgr::AcquireError>(())
     /// ```
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future changes nothing.
     #[inline]
     pub fn wait_owned(&self) -> WaitOwned {
         WaitOf::new(self.clone())
@@ -223,9 +250,11 @@ impl Handle {
 
 /// A limiter in a `static`.
 impl Limiter {
-    /// The handle of a limiter in a `static`, for what takes a [`Handle`] or is called `…_owned`.
+    /// Returns the handle of a limiter in a `static`.
     ///
-    /// What borrows from a static may go everywhere too: its `acquire` gives a `Permit<'static>`.
+    /// For functions that take a [`Handle`], and for methods named `…_owned`.
+    ///
+    /// A borrow of a static may go everywhere too: its `acquire` gives a `Permit<'static>`.
     /// The handle of a limiter in an [`Arc`] is made with `Handle::from`.
     ///
     /// ```
@@ -257,19 +286,19 @@ impl Limiter {
 /// # Ok::<(), grmgr::TryAcquireError>(())
 /// ```
 impl Limiter {
-    /// As [`Handle::acquire_owned`].
+    /// Does for a limiter in an [`Arc`] what [`Handle::acquire_owned`] does.
     #[inline]
     pub fn acquire_owned(self: &Arc<Self>) -> AcquireOwned {
         self.acquire_many_owned(1)
     }
 
-    /// As [`Handle::acquire_many_owned`].
+    /// Does for a limiter in an [`Arc`] what [`Handle::acquire_many_owned`] does.
     #[inline]
     pub fn acquire_many_owned(self: &Arc<Self>, n: usize) -> AcquireOwned {
         AcquireOf::new(self.into(), n)
     }
 
-    /// As [`Handle::try_acquire_owned`].
+    /// Does for a limiter in an [`Arc`] what [`Handle::try_acquire_owned`] does.
     ///
     /// # Errors
     ///
@@ -279,7 +308,7 @@ impl Limiter {
         self.try_acquire_many_owned(1)
     }
 
-    /// As [`Handle::try_acquire_many_owned`].
+    /// Does for a limiter in an [`Arc`] what [`Handle::try_acquire_many_owned`] does.
     ///
     /// # Errors
     ///
@@ -292,7 +321,7 @@ impl Limiter {
         self.try_take(n).map(|()| PermitOf::new(self.into(), n))
     }
 
-    /// As [`Handle::acquire_owned_blocking`].
+    /// Does for a limiter in an [`Arc`] what [`Handle::acquire_owned_blocking`] does.
     ///
     /// # Errors
     ///
@@ -303,13 +332,13 @@ impl Limiter {
         self.acquire_owned().blocking()
     }
 
-    /// As [`Handle::run_owned`].
+    /// Does for a limiter in an [`Arc`] what [`Handle::run_owned`] does.
     #[inline]
     pub fn run_owned<F: Future>(self: &Arc<Self>, work: F) -> RunOwned<F> {
         RunOf::new(self.acquire_owned(), work)
     }
 
-    /// As [`Handle::wait_owned`].
+    /// Does for a limiter in an [`Arc`] what [`Handle::wait_owned`] does.
     #[inline]
     pub fn wait_owned(self: &Arc<Self>) -> WaitOwned {
         WaitOf::new(self.into())

@@ -22,6 +22,13 @@ pub type WaitOwned = WaitOf<Handle>;
 
 /// Resolves when the limiter is idle. Used under its names [`Wait`] and [`WaitOwned`].
 ///
+/// ```
+/// # use grmgr::{Limiter, Wait};
+/// let db = Limiter::new("db", 20);
+/// let idle: Wait<'_> = db.wait();
+/// smol::block_on(idle);
+/// ```
+///
 /// # Cancel safety
 ///
 /// Dropping it changes nothing.
@@ -80,8 +87,9 @@ impl<L: Deref<Target = Limiter> + Unpin> WaitOf<L> {
         crate::block::block_on(self, None).expect("no deadline");
     }
 
-    /// Waits by blocking the thread, but at most for `timeout`; returns whether the limiter was
-    /// idle. [`Duration::MAX`] is as good as no limit.
+    /// Waits by blocking the thread, at most for `timeout`; returns whether the limiter was idle.
+    ///
+    /// [`Duration::MAX`] is as good as no limit.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -98,8 +106,7 @@ impl<L: Deref<Target = Limiter> + Unpin> WaitOf<L> {
         self.block(Instant::now().checked_add(timeout))
     }
 
-    /// Waits by blocking the thread, but at most until `deadline`; returns whether the limiter was
-    /// idle.
+    /// Waits by blocking the thread, at most until `deadline`; returns whether the limiter was idle.
     ///
     /// ```
     /// # use std::time::{Duration, Instant};

@@ -32,8 +32,7 @@ pub(crate) type ItsClock = Box<Box<dyn Clock>>;
 /// The cause of changes that are made by hand.
 pub(crate) const MANUAL: &str = "manual";
 
-/// Lets at most `ceiling` pieces of work run at once, with a ceiling that can be moved at any
-/// time.
+/// Lets at most `ceiling` pieces of work run at once, and lets the ceiling be moved at any time.
 ///
 /// Work asks for a *permit* before it starts and gives it back, by dropping it, when it ends. A
 /// request that finds none free waits in line, in async code and in threads alike. A limiter is a
@@ -56,14 +55,14 @@ pub(crate) const MANUAL: &str = "manual";
 /// Waiters are served first in, first out. A request that comes while others wait is a *newcomer* and
 /// may take a free permit before them, until the first in line has been woken and found too few permits
 /// as many times as its [`patience`](Builder::patience); from then on permits are kept for it. A large
-/// request that is first in line is woken when its permits are there. What comes back until then counts
-/// as if it had been woken for it.
+/// request that is first in line is woken when its permits are there. A permit that comes back before
+/// counts as if it had been woken for it.
 ///
 /// A task that acquires in a loop and never has to wait could keep its thread from running the waiter
 /// that has been woken. So a newcomer that is awaited, or blocks its thread, gives way once newcomers
 /// have gone past that waiter 15 × (patience + 1) times: it wakes itself and returns `Pending`, or
 /// yields the thread, once, and then it may go past. After 16 × (patience + 1) times the count begins
-/// anew. What that does not cover:
+/// anew. The exceptions:
 ///
 /// - [`try_acquire`](Self::try_acquire) cannot give way.
 /// - A waiter whose future is never polled, in a `select!` or a `FuturesUnordered` for instance, only
@@ -77,10 +76,10 @@ pub(crate) const MANUAL: &str = "manual";
 ///
 /// # Wakers
 ///
-/// Waiting tasks are woken by whoever frees a permit, some of them while a lock of the queue is
+/// Waiting tasks are woken by the thread that frees a permit, some of them while a lock of the queue is
 /// held, under which wakers are also cloned and dropped. A waker may use the limiter in `wake` and
-/// when it is dropped: acquire without waiting, release, move the ceiling, pause, close, read. What
-/// cannot be promised:
+/// when it is dropped: acquire without waiting, release, move the ceiling, pause, close, read. The
+/// exceptions:
 ///
 /// - A waker that, in `wake` or when it is dropped, polls or drops a request or a [`Wait`] that waits
 ///   for the same limiter, or lets a new request begin to wait, may deadlock. So may one that drops
@@ -91,7 +90,8 @@ pub(crate) const MANUAL: &str = "manual";
 ///   [`close`](Self::close) included. So may a waker that panics when it is cloned.
 /// - Without `std` the lock is a spinlock. A permit that is dropped in an interrupt handler may
 ///   deadlock then if the handler has interrupted the limiter; the feature `critical-section` of
-///   `event-listener` prevents that.
+///   `event-listener` prevents that. Nothing prevents it if the handler moves a hand on the ceiling,
+///   pauses the limiter, or takes a snapshot of it.
 // Two limiters side by side share no cache line, and the queue's order of fields counts.
 #[repr(C, align(64))]
 pub struct Limiter {
@@ -112,8 +112,16 @@ impl Limiter {
     /// The highest ceiling: 2^28 - 1.
     pub const MAX_CEILING: usize = MAX_COUNT;
 
-    /// A limiter with this ceiling, which is also the highest; the lowest is 1. Steps: 2 down, 1
-    /// up. Hold: 30 s. For anything else there is the [`builder`](Self::builder).
+    /// Makes a limiter with this ceiling, 1 to [`MAX_CEILING`](Self::MAX_CEILING).
+    ///
+    /// It is also the highest; the lowest is 1. Steps: 2 down, 1 up. Hold: 30 s. For anything else there is
+    /// the [`builder`](Self::builder).
+    ///
+    /// ```
+    /// # use grmgr::Limiter;
+    /// let db = Limiter::new("db", 20);
+    /// assert_eq!((db.name(), db.ceiling()), ("db", 20));
+    /// ```
     ///
     /// # Panics
     ///
@@ -124,8 +132,15 @@ impl Limiter {
         Self::simple(name.into(), ceiling)
     }
 
-    /// [`new`](Self::new) for a `static`, where each option but the clock can follow:
-    /// [`with_min`](Self::with_min) and those after it.
+    /// Makes a limiter as [`new`](Self::new) does, for a `static`.
+    ///
+    /// Each option but the clock can follow: [`with_min`](Self::with_min) and those after it.
+    ///
+    /// ```
+    /// # use grmgr::Limiter;
+    /// static DB: Limiter = Limiter::const_new("db", 20).with_max(50);
+    /// assert_eq!(DB.throttle().max, 50);
+    /// ```
     ///
     /// # Panics
     ///
@@ -173,7 +188,13 @@ impl Limiter {
         }
     }
 
-    /// A limiter with bounds, steps, hold and clock of your choice.
+    /// Returns a builder, for a limiter with bounds, steps, holds and a clock of your choice.
+    ///
+    /// ```
+    /// # use grmgr::Limiter;
+    /// let db = Limiter::builder("db").ceiling(20).min(0).max(50).build()?;
+    /// # Ok::<(), grmgr::ConfigError>(())
+    /// ```
     pub fn builder(name: impl Into<Cow<'static, str>>) -> Builder {
         Builder::new(name.into())
     }
@@ -186,8 +207,8 @@ impl Limiter {
     /// Newcomers may be served before those in line for a while (see
     /// [`patience`](Builder::patience)); those in line are served first in, first out.
     ///
-    /// Give the permit a name, if only `_permit`: `let _ = limiter.acquire().await` gives it back at
-    /// once, before the work begins.
+    /// Await it: `let permit = limiter.acquire();` compiles, and holds nothing. Give the permit a name, if
+    /// only `_permit`: `let _ = limiter.acquire().await` gives it back at once, before the work begins.
     ///
     /// ```
     /// # use grmgr::Limiter;
@@ -196,7 +217,9 @@ impl Limiter {
     /// let _permit = db.acquire().await?;
     /// assert_eq!(db.in_flight(), 1);
     /// let _ = db.acquire().await?; // not what was meant
+    /// let request = db.acquire(); // not awaited
     /// assert_eq!(db.in_flight(), 1);
+    /// # drop(request);
     /// # Ok::<(), grmgr::AcquireError>(())
     /// # })?;
     /// # Ok::<(), grmgr::AcquireError>(())
@@ -214,15 +237,44 @@ impl Limiter {
         AcquireOf::new(self, 1)
     }
 
-    /// Asks for `n` permits at once. 0 are granted at once, unless the limiter is closed. More
-    /// than the present ceiling, but no more than the highest, are granted when nothing else is
-    /// in flight. Errors and cancel safety: as [`acquire`](Self::acquire).
+    /// Asks for `n` permits at once.
+    ///
+    /// 0 are granted at once, unless the limiter is closed. More than the present ceiling, but no more than
+    /// the highest, are granted when nothing else is in flight (see [`run_alone`](Builder::run_alone)).
+    ///
+    /// ```
+    /// # use grmgr::Limiter;
+    /// # smol::block_on(async {
+    /// let memory = Limiter::new("memory in MiB", 512);
+    /// let permit = memory.acquire_many(100).await?;
+    /// assert_eq!(permit.count(), 100);
+    /// # Ok::<(), grmgr::AcquireError>(())
+    /// # })?;
+    /// # Ok::<(), grmgr::AcquireError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// An [`AcquireError`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`acquire`](Self::acquire).
     #[inline]
     pub fn acquire_many(&self, n: usize) -> Acquire<'_> {
         AcquireOf::new(self, n)
     }
 
     /// Takes one permit if it can be had without waiting.
+    ///
+    /// ```
+    /// # use grmgr::{Limiter, TryAcquireError};
+    /// let db = Limiter::new("db", 1);
+    /// let permit = db.try_acquire()?;
+    /// assert_eq!(db.try_acquire().unwrap_err(), TryAcquireError::NoPermits);
+    /// # drop(permit);
+    /// # Ok::<(), TryAcquireError>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -234,6 +286,13 @@ impl Limiter {
     }
 
     /// Takes `n` permits if they can be had without waiting.
+    ///
+    /// ```
+    /// # use grmgr::Limiter;
+    /// let memory = Limiter::new("memory in MiB", 512);
+    /// assert_eq!(memory.try_acquire_many(500)?.count(), 500);
+    /// # Ok::<(), grmgr::TryAcquireError>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -281,8 +340,9 @@ impl Limiter {
         self.acquire_many(n).blocking()
     }
 
-    /// Runs `work` under a permit: waits for one, then polls `work` until it is ready, and gives the
-    /// permit back at that moment.
+    /// Runs `work` under a permit, which is given back at the moment the work is ready.
+    ///
+    /// It waits for the permit first, and polls `work` only then.
     ///
     /// With more permits than one: [`acquire_many(n).run(work)`](AcquireOf::run). Work that reads the
     /// clock when it is made counts the time in line, too: see [`RunOf`](crate::RunOf).
@@ -311,6 +371,16 @@ impl Limiter {
     }
 
     /// Gives back one permit that was [forgotten](PermitOf::forget).
+    ///
+    /// ```
+    /// # use grmgr::Limiter;
+    /// let db = Limiter::new("db", 20);
+    /// db.try_acquire()?.forget();
+    /// assert_eq!(db.in_flight(), 1);
+    /// db.done();
+    /// assert_eq!(db.in_flight(), 0);
+    /// # Ok::<(), grmgr::TryAcquireError>(())
+    /// ```
     ///
     /// # Panics
     ///
@@ -390,18 +460,41 @@ impl Limiter {
 /// Moving the ceiling.
 impl Limiter {
     /// Raises the setting by one step, at most to `max`: `adjust(Adjust::Up, "manual")`.
+    ///
+    /// ```
+    /// # use grmgr::{Adjustment, Limiter};
+    /// let db = Limiter::builder("db").ceiling(20).max(50).up(5).build()?;
+    /// assert_eq!(db.up(), Adjustment::Changed { from: 20, to: 25 });
+    /// assert!(matches!(db.up(), Adjustment::Held { .. }));
+    /// # Ok::<(), grmgr::ConfigError>(())
+    /// ```
     #[must_use = "a change may have been refused"]
     pub fn up(&self) -> Adjustment {
         self.adjust(Adjust::Up, MANUAL)
     }
 
-    /// Lowers the setting by one step, at least to `min`: `adjust(Adjust::Down, "manual")`.
+    /// Lowers the setting by one step, at most to `min`: `adjust(Adjust::Down, "manual")`.
+    ///
+    /// ```
+    /// # use grmgr::{Adjustment, Limiter};
+    /// let db = Limiter::new("db", 20);
+    /// assert_eq!(db.down(), Adjustment::Changed { from: 20, to: 18 });
+    /// ```
     #[must_use = "a change may have been refused"]
     pub fn down(&self) -> Adjustment {
         self.adjust(Adjust::Down, MANUAL)
     }
 
     /// Sets the setting, clamped to `min` and `max`: `adjust(Adjust::To(ceiling), "manual")`.
+    ///
+    /// No hold is in its way.
+    ///
+    /// ```
+    /// # use grmgr::{Adjustment, Limiter};
+    /// let db = Limiter::new("db", 20);
+    /// assert_eq!(db.set_ceiling(5), Adjustment::Changed { from: 20, to: 5 });
+    /// assert_eq!(db.set_ceiling(30), Adjustment::Changed { from: 5, to: 20 });
+    /// ```
     #[must_use = "a change may have been refused"]
     pub fn set_ceiling(&self, ceiling: usize) -> Adjustment {
         self.adjust(Adjust::To(ceiling), MANUAL)
@@ -409,11 +502,18 @@ impl Limiter {
 
     /// Changes the setting, which is the ceiling as long as no [cap](Self::cap) is below it.
     ///
-    /// Returns at once, and what it returns speaks of the setting. Lowering the ceiling below what
-    /// is in flight cancels nobody: nothing is granted until enough permits are back. Raising it
+    /// Returns at once; the result is about the setting. Lowering the ceiling below the number in
+    /// flight cancels no work: nothing is granted until enough permits are back. Raising it
     /// wakes as many waiters as there are free permits. After any change of the setting, steps up
     /// are refused for one time and steps down for another (see [`Throttle`]). `cause` goes into
     /// the log of changes.
+    ///
+    /// ```
+    /// # use grmgr::{Adjust, Limiter};
+    /// let db = Limiter::new("db", 20);
+    /// let result = db.adjust(Adjust::To(5), format!("replica {} is down", 2));
+    /// assert_eq!(result.to_string(), "lowered from 20 to 5");
+    /// ```
     #[must_use = "a change may have been refused"]
     pub fn adjust(&self, to: Adjust, cause: impl Into<Cow<'static, str>>) -> Adjustment {
         // I18: asked before anything changes, and before the turn.
@@ -425,9 +525,9 @@ impl Limiter {
 
     /// Replaces the rule by which the setting moves: its bounds, steps and holds.
     ///
-    /// The setting is clamped to the new bounds, of which the result tells, with the cause
-    /// "reconfigure"; that is a change as any. Requests that wait and are now for more than `max`
-    /// stay in line and are granted when nothing else is in flight; new ones are refused.
+    /// The setting is clamped to the new bounds. If that moves it, it is a change like any other, with
+    /// the cause "reconfigure", and the result tells of it. Requests in line for more than the new `max`
+    /// stay there and are granted when nothing else is in flight; new ones are refused.
     ///
     /// # Errors
     ///
@@ -467,18 +567,28 @@ impl Limiter {
         result
     }
 
-    /// Grants nothing until [`resume`](Self::resume). The ceiling stays what it is, and can be
-    /// moved meanwhile; permits that are out stay valid.
+    /// Grants nothing until [`resume`](Self::resume).
+    ///
+    /// The ceiling stays as it is, and can be moved meanwhile; permits that are out stay valid.
+    ///
+    /// ```
+    /// # use grmgr::Limiter;
+    /// let db = Limiter::new("db", 20);
+    /// db.pause();
+    /// assert!(db.is_paused() && db.try_acquire().is_err());
+    /// db.resume();
+    /// assert!(db.try_acquire().is_ok());
+    /// ```
     pub fn pause(&self) {
         self.in_turn(|turn| turn.pause(true));
     }
 
-    /// Ends a [`pause`](Self::pause) and wakes as many waiters as there are free permits.
+    /// Ends a [`pause`](Self::pause), and wakes as many waiters as there are free permits.
     pub fn resume(&self) {
         self.in_turn(|turn| turn.pause(false));
     }
 
-    /// Whether it is paused.
+    /// Returns whether it is paused.
     pub fn is_paused(&self) -> bool {
         self.hands.is_paused()
     }
@@ -491,6 +601,18 @@ impl Limiter {
     /// It resolves for a moment at which that was so, even if work has started again since; any
     /// number of tasks and threads may wait.
     ///
+    /// ```
+    /// # use grmgr::Limiter;
+    /// # smol::block_on(async {
+    /// let jobs = Limiter::new("jobs", 4);
+    /// jobs.run(async { "a job" }).await?;
+    /// jobs.wait().await;
+    /// assert_eq!(jobs.in_flight(), 0);
+    /// # Ok::<(), grmgr::AcquireError>(())
+    /// # })?;
+    /// # Ok::<(), grmgr::AcquireError>(())
+    /// ```
+    ///
     /// # Cancel safety
     ///
     /// Dropping it changes nothing.
@@ -498,20 +620,31 @@ impl Limiter {
         WaitOf::new(self)
     }
 
-    /// [`wait`](Self::wait) by blocking the thread.
+    /// Waits by blocking the thread until nothing is in flight and nobody waits: `wait().blocking()`.
     #[cfg(feature = "std")]
     pub fn wait_blocking(&self) {
         self.wait().blocking();
     }
 
-    /// Closes it for good: those who wait, and later requests, get
-    /// [`Closed`](AcquireError::Closed). Permits that are out stay valid; a waiter that had been
-    /// handed one before may still get it.
+    /// Closes it for good: refuses new requests, and waiters get [`Closed`](AcquireError::Closed).
+    ///
+    /// Permits that are out stay valid. A waiter that had been handed one before may still get it.
+    ///
+    /// ```
+    /// # use grmgr::{AcquireError, Limiter};
+    /// let jobs = Limiter::new("jobs", 4);
+    /// let running = jobs.acquire_blocking()?;
+    /// jobs.close();
+    /// assert_eq!(jobs.acquire_blocking().unwrap_err(), AcquireError::Closed);
+    /// drop(running);
+    /// jobs.wait_blocking();
+    /// # Ok::<(), AcquireError>(())
+    /// ```
     pub fn close(&self) {
         self.queue.close();
     }
 
-    /// Whether it is closed.
+    /// Returns whether it is closed.
     pub fn is_closed(&self) -> bool {
         self.queue.word().has(CLOSED)
     }

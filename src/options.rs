@@ -29,7 +29,7 @@ macro_rules! replace_rule {
 ///
 /// Each is a `const fn` that moves the limiter through, and does what the option of
 /// [`Builder`](crate::Builder) does that is named like it. They are for a limiter that has not been
-/// used yet. Their order makes no difference, but `with_hold` sets both holds. In a constant, what
+/// used yet. Their order makes no difference, but `with_hold` sets both holds. In a constant, a value that
 /// the builder refuses does not compile.
 ///
 /// ```
@@ -46,7 +46,7 @@ macro_rules! replace_rule {
 /// assert_eq!((DB.ceiling(), DB.throttle().min), (20, 5));
 /// ```
 impl Limiter {
-    /// The lowest setting: see [`Builder::min`](crate::Builder::min).
+    /// Sets the lowest setting: see [`Builder::min`](crate::Builder::min).
     ///
     /// # Panics
     ///
@@ -61,7 +61,7 @@ impl Limiter {
         )
     }
 
-    /// The highest setting: see [`Builder::max`](crate::Builder::max).
+    /// Sets the highest setting: see [`Builder::max`](crate::Builder::max).
     ///
     /// # Panics
     ///
@@ -76,7 +76,7 @@ impl Limiter {
         )
     }
 
-    /// The step up: see [`Builder::up`](crate::Builder::up).
+    /// Sets the step up: see [`Builder::up`](crate::Builder::up).
     ///
     /// # Panics
     ///
@@ -91,7 +91,7 @@ impl Limiter {
         )
     }
 
-    /// The step down: see [`Builder::down`](crate::Builder::down).
+    /// Sets the step down: see [`Builder::down`](crate::Builder::down).
     ///
     /// # Panics
     ///
@@ -106,34 +106,34 @@ impl Limiter {
         )
     }
 
-    /// Both holds: see [`Builder::hold`](crate::Builder::hold).
+    /// Sets both holds: see [`Builder::hold`](crate::Builder::hold).
     #[must_use]
     pub const fn with_hold(self, hold: Duration) -> Self {
         self.with_hold_up(hold).with_hold_down(hold)
     }
 
-    /// The hold of steps up: see [`Builder::hold_up`](crate::Builder::hold_up).
+    /// Sets the hold of steps up: see [`Builder::hold_up`](crate::Builder::hold_up).
     #[must_use]
     pub const fn with_hold_up(mut self, hold: Duration) -> Self {
         self.hands.rule = Rule::new(self.hands.rule.into_throttle().hold_up(hold));
         self
     }
 
-    /// The hold of steps down: see [`Builder::hold_down`](crate::Builder::hold_down).
+    /// Sets the hold of steps down: see [`Builder::hold_down`](crate::Builder::hold_down).
     #[must_use]
     pub const fn with_hold_down(mut self, hold: Duration) -> Self {
         self.hands.rule = Rule::new(self.hands.rule.into_throttle().hold_down(hold));
         self
     }
 
-    /// How often newcomers may overtake the head: see [`Builder::patience`](crate::Builder::patience).
+    /// Sets how often newcomers may overtake: see [`Builder::patience`](crate::Builder::patience).
     #[must_use]
     pub const fn with_patience(mut self, patience: u32) -> Self {
         self.queue.patience = patience;
         self
     }
 
-    /// Whether large requests run alone: see [`Builder::run_alone`](crate::Builder::run_alone).
+    /// Sets whether large requests run alone: see [`Builder::run_alone`](crate::Builder::run_alone).
     #[must_use]
     pub const fn with_run_alone(mut self, run_alone: bool) -> Self {
         let throttle = self.hands.rule.into_throttle();
@@ -143,7 +143,7 @@ impl Limiter {
         self
     }
 
-    /// How many may wait: see [`Builder::max_waiting`](crate::Builder::max_waiting).
+    /// Sets how many may wait: see [`Builder::max_waiting`](crate::Builder::max_waiting).
     #[must_use]
     pub const fn with_max_waiting(mut self, max_waiting: usize) -> Self {
         self.queue.max_waiting = crate::builder::waiting(max_waiting);

@@ -13,8 +13,19 @@ pub type Permit<'a> = PermitOf<&'a Limiter>;
 /// One or more permits, of a limiter that the guard keeps alive; see [`PermitOf`].
 pub type OwnedPermit = PermitOf<Handle>;
 
-/// One or more permits, given back when the guard is dropped, also when that is because of a
-/// panic. Used under its names [`Permit`] and [`OwnedPermit`].
+/// Holds one or more permits, and gives them back when it is dropped, also because of a panic.
+///
+/// Used under its names [`Permit`] and [`OwnedPermit`].
+///
+/// ```
+/// # use grmgr::{Limiter, Permit};
+/// let db = Limiter::new("db", 20);
+/// let permit: Permit<'_> = db.try_acquire_many(3)?;
+/// assert_eq!((permit.count(), db.in_flight()), (3, 3));
+/// drop(permit);
+/// assert_eq!(db.in_flight(), 0);
+/// # Ok::<(), grmgr::TryAcquireError>(())
+/// ```
 #[must_use = "a permit that is dropped at once limits nothing"]
 pub struct PermitOf<L: Deref<Target = Limiter>> {
     limiter: L,
@@ -42,20 +53,31 @@ impl<L: Deref<Target = Limiter>> PermitOf<L> {
         &self.limiter
     }
 
-    /// How many permits the guard holds.
+    /// Returns how many permits the guard holds.
     #[inline]
     pub fn count(&self) -> usize {
         self.held.count()
     }
 
-    /// Keeps the permits in flight without the guard, to be given back one by one with
-    /// [`Limiter::done`].
+    /// Keeps the permits in flight without the guard.
+    ///
+    /// They are given back one by one with [`Limiter::done`].
+    ///
+    /// ```
+    /// # use grmgr::Limiter;
+    /// let db = Limiter::new("db", 20);
+    /// db.try_acquire()?.forget();
+    /// assert_eq!(db.in_flight(), 1);
+    /// db.done();
+    /// # Ok::<(), grmgr::TryAcquireError>(())
+    /// ```
     pub fn forget(mut self) {
         self.limiter.remember_forgotten(mem::take(&mut self.held));
     }
 
-    /// Gives `n` of the permits back at once, and tells how many the guard keeps; or gives none back
-    /// and returns `None` if there are fewer. 0 and all of them are fine.
+    /// Gives `n` of the permits back at once, and returns how many the guard keeps.
+    ///
+    /// If it holds fewer, nothing is given back and `None` returned. 0 and all of them are fine.
     ///
     /// ```
     /// # use grmgr::Limiter;
@@ -75,7 +97,17 @@ impl<L: Deref<Target = Limiter>> PermitOf<L> {
     }
 
     /// Moves `n` of the permits into a guard of their own, or returns `None` if there are fewer.
+    ///
     /// 0 and all of them are fine.
+    ///
+    /// ```
+    /// # use grmgr::Limiter;
+    /// let db = Limiter::new("db", 20);
+    /// let mut permit = db.try_acquire_many(3)?;
+    /// let one = permit.split(1).unwrap();
+    /// assert_eq!((permit.count(), one.count()), (2, 1));
+    /// # Ok::<(), grmgr::TryAcquireError>(())
+    /// ```
     pub fn split(&mut self, n: usize) -> Option<Self>
     where
         L: Clone,
@@ -87,6 +119,15 @@ impl<L: Deref<Target = Limiter>> PermitOf<L> {
     }
 
     /// Takes over the permits of `other`.
+    ///
+    /// ```
+    /// # use grmgr::Limiter;
+    /// let db = Limiter::new("db", 20);
+    /// let mut permit = db.try_acquire()?;
+    /// permit.merge(db.try_acquire_many(2)?);
+    /// assert_eq!(permit.count(), 3);
+    /// # Ok::<(), grmgr::TryAcquireError>(())
+    /// ```
     ///
     /// # Panics
     ///
@@ -105,7 +146,7 @@ impl<L: Deref<Target = Limiter>> PermitOf<L> {
 }
 
 impl<'a> PermitOf<&'a Limiter> {
-    /// The limiter that granted them.
+    /// Returns the limiter that granted them.
     #[inline]
     pub fn limiter(&self) -> &'a Limiter {
         self.limiter
@@ -113,7 +154,7 @@ impl<'a> PermitOf<&'a Limiter> {
 }
 
 impl PermitOf<Handle> {
-    /// The limiter that granted them.
+    /// Returns the limiter that granted them.
     #[inline]
     pub fn limiter(&self) -> &Handle {
         &self.limiter

@@ -13,12 +13,11 @@ use alloc::vec::Vec;
 
 use crate::{Adjust, Adjustment, Handle, Limiter, Snapshot};
 
-/// Limiters by their names, to find them, to make them on demand, and to turn all of them up and down
-/// at once.
+/// Finds limiters by their names, makes them on demand, and moves all of them at once.
 ///
-/// A limiter works as well without a registry, and nothing on the way of a request touches one. What
-/// is done to all is done one by one, in the order of their names, to those registered when the call
-/// began. No code of yours runs while the registry is locked: wakers, clocks, predicates and the
+/// A limiter works as well without a registry, and nothing on the way of a request touches one. An
+/// operation on all limiters takes them one by one, in the order of their names: those registered when
+/// the call began. No code of yours runs while the registry is locked: wakers, clocks, predicates and the
 /// closures that make limiters may all use it.
 ///
 /// ```
@@ -58,9 +57,9 @@ use crate::{Adjust, Adjustment, Handle, Limiter, Snapshot};
 /// Eviction, by [`remove_idle`](Self::remove_idle) or [`retain`](Self::retain), takes only limiters
 /// that nothing else keeps alive, neither a handle nor a permit, a request or a wait that owns one, and
 /// of which no permit is in flight. So nobody meets a limiter that is closed because of it, and of one
-/// name no two limiters are in use at once. What an evicted limiter had been set to, and what it had
-/// counted, goes with it. One in a `static` always stays. A [`WeakHandle`](crate::WeakHandle) keeps
-/// nothing: what it gives may have been evicted.
+/// name no two limiters are in use at once. The setting of an evicted limiter, and its counters, go with
+/// it. One in a `static` always stays. A [`WeakHandle`](crate::WeakHandle) keeps no limiter alive: the one
+/// that it gives may have been evicted.
 #[derive(Default)]
 pub struct Registry {
     // Never held while anything but the map is touched, and the counts of handles.
@@ -69,7 +68,7 @@ pub struct Registry {
 
 type Limiters = BTreeMap<Cow<'static, str>, Handle>;
 
-/// Another limiter is registered under this name. It gives the refused one back.
+/// Another limiter is registered under this name. The refused one is given back.
 ///
 /// ```
 /// use grmgr::{Limiter, NameTaken, Registry};
@@ -100,7 +99,7 @@ impl Registry {
         Self { limiters: Mutex::new(BTreeMap::new()) }
     }
 
-    /// The registry that a program shares.
+    /// Returns the registry that a program shares.
     ///
     /// ```
     /// use grmgr::{Limiter, Registry};
@@ -114,8 +113,9 @@ impl Registry {
         &GLOBAL
     }
 
-    /// Adds a limiter under its name: a new one, one in an [`Arc`](alloc::sync::Arc), a `static`, or
-    /// one of which there is a handle.
+    /// Adds a limiter under its name.
+    ///
+    /// It may be a new one, one in an [`Arc`](alloc::sync::Arc), a `static`, or one of which there is a handle.
     ///
     /// ```
     /// use grmgr::{Limiter, Registry};
@@ -140,7 +140,7 @@ impl Registry {
         }
     }
 
-    /// The limiter of this name.
+    /// Returns the limiter of this name.
     ///
     /// ```
     /// # use grmgr::{Limiter, Registry};
@@ -154,7 +154,7 @@ impl Registry {
         self.lock().get(name).cloned()
     }
 
-    /// The limiter of this name; if there is none, the one that `make` returns, which is registered.
+    /// Returns the limiter of this name, or registers the one that `make` returns.
     ///
     /// Of many calls for one name at once, all get the same limiter. `make` may run in several of
     /// them, and the limiters that come too late are dropped. If it panics, nothing is registered.
@@ -187,7 +187,7 @@ impl Registry {
         limiters.entry(limiter.name.clone()).or_insert_with(|| limiter.clone()).clone()
     }
 
-    /// All limiters, in the order of their names.
+    /// Returns all limiters, in the order of their names.
     ///
     /// ```
     /// # use grmgr::{Limiter, Registry};
@@ -202,7 +202,7 @@ impl Registry {
         self.lock().values().cloned().collect()
     }
 
-    /// All names, in order.
+    /// Returns all names, in order.
     ///
     /// ```
     /// # use grmgr::{Limiter, Registry};
@@ -216,7 +216,7 @@ impl Registry {
         self.lock().keys().map(|name| name.clone().into_owned()).collect()
     }
 
-    /// How many limiters are registered.
+    /// Returns how many limiters are registered.
     ///
     /// ```
     /// # use grmgr::{Limiter, Registry};
@@ -229,7 +229,7 @@ impl Registry {
         self.lock().len()
     }
 
-    /// Whether no limiter is registered.
+    /// Returns whether no limiter is registered.
     ///
     /// ```
     /// assert!(grmgr::Registry::new().is_empty());
@@ -238,7 +238,7 @@ impl Registry {
         self.len() == 0
     }
 
-    /// A snapshot of each limiter.
+    /// Takes a snapshot of each limiter.
     ///
     /// ```
     /// # use grmgr::{Limiter, Registry};
@@ -253,8 +253,9 @@ impl Registry {
         self.limiters().iter().map(|limiter| limiter.snapshot()).collect()
     }
 
-    /// Removes the limiter of this name, without closing it. The name is free then, also while the
-    /// limiter is still in use.
+    /// Removes the limiter of this name, without closing it.
+    ///
+    /// The name is free then, also while the limiter is still in use.
     ///
     /// ```
     /// # use grmgr::{Limiter, Registry};
@@ -268,8 +269,10 @@ impl Registry {
         self.lock().remove(name)
     }
 
-    /// Closes the limiter of this name and removes it. Permits that are out stay valid; to see
-    /// the last of them back, [`wait`](Limiter::wait) on what is returned.
+    /// Closes the limiter of this name and removes it.
+    ///
+    /// Permits that are out stay valid; to see the last of them back, [`wait`](Limiter::wait) on what is
+    /// returned.
     ///
     /// ```
     /// # use grmgr::{Limiter, Registry};
@@ -287,8 +290,10 @@ impl Registry {
         Some(limiter)
     }
 
-    /// Evicts the limiters that nothing else keeps alive and nothing is in flight of; returns how
-    /// many. See [many limiters](Self#many-limiters).
+    /// Evicts the limiters that nobody uses, and returns how many.
+    ///
+    /// These are those that nothing else keeps alive and of which nothing is in flight: see
+    /// [many limiters](Self#many-limiters).
     ///
     /// ```
     /// # use grmgr::{Limiter, Registry};
@@ -304,8 +309,10 @@ impl Registry {
         self.limiters().into_iter().filter_map(|limiter| self.evict(limiter)).count()
     }
 
-    /// Evicts the limiters for which `keep` returns false, unless something else keeps them alive or
-    /// a permit of theirs is in flight. See [many limiters](Self#many-limiters).
+    /// Evicts the limiters for which `keep` returns false, unless they are in use.
+    ///
+    /// One stays if something else keeps it alive, or a permit of it is in flight: see
+    /// [many limiters](Self#many-limiters).
     ///
     /// `keep` sees those registered when the call began, in the order of their names. It may use the
     /// registry, and the limiter; one of which it keeps a handle stays. One that it removes or replaces
@@ -347,17 +354,44 @@ impl Registry {
 
 /// All at once.
 impl Registry {
-    /// [`Limiter::up`] on each.
+    /// Raises each setting by one step, and returns what came of it: [`Limiter::up`].
+    ///
+    /// ```
+    /// # use grmgr::{Adjust, Limiter, Registry};
+    /// # let registry = Registry::new();
+    /// let db = registry.register(Limiter::new("db", 20))?;
+    /// registry.up_all();
+    /// assert_eq!(db.setting(), 20);
+    /// # Ok::<(), grmgr::NameTaken>(())
+    /// ```
     pub fn up_all(&self) -> Vec<(Handle, Adjustment)> {
         self.adjust_all(Adjust::Up, crate::limiter::MANUAL)
     }
 
-    /// [`Limiter::down`] on each.
+    /// Lowers each setting by one step, and returns what came of it: [`Limiter::down`].
+    ///
+    /// ```
+    /// # use grmgr::{Adjust, Limiter, Registry};
+    /// # let registry = Registry::new();
+    /// let db = registry.register(Limiter::new("db", 20))?;
+    /// registry.down_all();
+    /// assert_eq!(db.setting(), 18);
+    /// # Ok::<(), grmgr::NameTaken>(())
+    /// ```
     pub fn down_all(&self) -> Vec<(Handle, Adjustment)> {
         self.adjust_all(Adjust::Down, crate::limiter::MANUAL)
     }
 
-    /// [`Limiter::adjust`] on each, with what came of it.
+    /// Changes each setting, and returns what came of it: [`Limiter::adjust`].
+    ///
+    /// ```
+    /// # use grmgr::{Adjust, Limiter, Registry};
+    /// # let registry = Registry::new();
+    /// let db = registry.register(Limiter::new("db", 20))?;
+    /// registry.adjust_all(Adjust::To(5), "night shift");
+    /// assert_eq!(db.setting(), 5);
+    /// # Ok::<(), grmgr::NameTaken>(())
+    /// ```
     pub fn adjust_all(
         &self,
         to: Adjust,
@@ -371,15 +405,27 @@ impl Registry {
         self.limiters().into_iter().map(adjust).collect()
     }
 
-    /// [`Limiter::close`] on each. They stay registered.
+    /// Closes each limiter: [`Limiter::close`]. They stay registered.
     pub fn close_all(&self) {
         for limiter in self.limiters() {
             limiter.close();
         }
     }
 
-    /// [`Limiter::wait`] on each: resolves when each has been idle at some moment. For a time limit, put
-    /// your runtime's time-out around it.
+    /// Waits until each limiter has been idle at some moment: [`Limiter::wait`]. For a
+    /// time limit, put your runtime's time-out around it.
+    ///
+    /// ```
+    /// # use grmgr::{Limiter, Registry};
+    /// # smol::block_on(async {
+    /// # let registry = Registry::new();
+    /// registry.register(Limiter::new("jobs", 4))?;
+    /// registry.close_all();
+    /// registry.wait_all().await;
+    /// # Ok::<(), grmgr::NameTaken>(())
+    /// # })?;
+    /// # Ok::<(), grmgr::NameTaken>(())
+    /// ```
     ///
     /// # Cancel safety
     ///
@@ -390,15 +436,17 @@ impl Registry {
         }
     }
 
-    /// [`Limiter::wait_blocking`] on each.
+    /// Waits by blocking the thread until each limiter has been idle at some moment.
     pub fn wait_all_blocking(&self) {
         for limiter in self.limiters() {
             limiter.wait_blocking();
         }
     }
 
-    /// [`wait_all_blocking`](Self::wait_all_blocking), but at most for `timeout` in all; returns
-    /// whether each was idle at some moment. [`Duration::MAX`] is as good as no limit.
+    /// Waits by blocking the thread, at most for `timeout` in all; returns whether all were idle.
+    ///
+    /// Each at some moment, as with [`wait_all_blocking`](Self::wait_all_blocking). [`Duration::MAX`] is as good
+    /// as no limit.
     ///
     /// ```
     /// # use std::time::Duration;

@@ -16,8 +16,7 @@ pub type Run<'a, F> = RunOf<&'a Limiter, F>;
 pub type RunOwned<F> = RunOf<Handle, F>;
 
 pin_project! {
-    /// Work that waits for a permit and then runs under it. Used under its names [`Run`] and
-    /// [`RunOwned`].
+    /// Waits for a permit and then runs work under it. Used as [`Run`] and [`RunOwned`].
     ///
     /// It takes its place in line when it is first polled, not when it is made. As soon as the work
     /// is ready it is dropped and the permit given back, however long this future is kept.
@@ -38,6 +37,14 @@ pin_project! {
     /// }
     /// # let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     /// # runtime.block_on(report(&Limiter::new("db", 20)));
+    /// ```
+    ///
+    /// ```
+    /// # use grmgr::{Handle, Limiter, RunOwned};
+    /// let jobs = Handle::from(Limiter::new("jobs", 4));
+    /// let job: RunOwned<_> = jobs.run_owned(async { 6 * 7 });
+    /// assert_eq!(smol::block_on(job)?, 42);
+    /// # Ok::<(), grmgr::AcquireError>(())
     /// ```
     ///
     /// # Errors

@@ -11,11 +11,20 @@ use crate::state::CLOSED;
 use crate::stats::{Change, Holder, Holders, Stats};
 use crate::{Limiter, Throttle};
 
-/// A limiter at one moment.
+/// Shows a limiter at one moment.
 ///
-/// `in_flight`, `ceiling`, `paused` and `closed` belong together, and so do `ceiling`, `setting`, `caps`
-/// and the bounds; the rest may be a little older or newer. Serialised (feature `serde`), times are in
-/// seconds.
+/// `in_flight`, `ceiling`, `setting`, `caps`, the bounds, `paused` and `closed` belong together; the rest
+/// may be a little older or newer. Serialised (feature `serde`), times are in seconds.
+///
+/// ```
+/// # use grmgr::Limiter;
+/// let db = Limiter::new("db", 20);
+/// let permit = db.try_acquire()?;
+/// let snapshot = db.snapshot();
+/// assert_eq!((snapshot.in_flight, snapshot.ceiling, snapshot.waiting), (1, 20, 0));
+/// # drop(permit);
+/// # Ok::<(), grmgr::TryAcquireError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
@@ -23,6 +32,7 @@ pub struct Snapshot {
     /// The limiter's name.
     pub name: Cow<'static, str>,
     /// Permits in flight: in guards, forgotten, or handed to a request that has not seen it yet.
+    ///
     /// May be above the ceiling after that was lowered.
     pub in_flight: usize,
     /// The ceiling in force: the lowest of the setting and all caps.
@@ -51,16 +61,29 @@ pub struct Snapshot {
     /// What it has counted.
     #[cfg(feature = "stats")]
     pub stats: Stats,
-    /// For how long the oldest holder has had its permits. `None` if there is none, or the limiter
-    /// does not [track its holders](crate::Builder::track_holders).
+    /// For how long the oldest holder has had its permits.
+    ///
+    /// `None` if there is none, or the limiter does not
+    /// [track its holders](crate::Builder::track_holders).
     #[cfg(feature = "stats")]
     pub oldest_held: Option<Duration>,
 }
 
 #[cfg(feature = "std")]
 impl Snapshot {
-    /// The hand that keeps the ceiling where it is: the cause of the lowest cap, or `None` if that
-    /// is the setting, because no cap is below it.
+    /// Returns the cause of the cap that keeps the ceiling below the setting, if one does.
+    ///
+    /// Of several caps that of the lowest. `None`: the setting itself binds.
+    ///
+    /// ```
+    /// # use grmgr::Limiter;
+    /// let db = Limiter::new("db", 20);
+    /// let pressure = db.cap("pressure")?;
+    /// assert_eq!(db.snapshot().bound_by(), None);
+    /// pressure.set(5);
+    /// assert_eq!(db.snapshot().bound_by(), Some("pressure"));
+    /// # Ok::<(), grmgr::TooManyCaps>(())
+    /// ```
     pub fn bound_by(&self) -> Option<&str> {
         let lowest = self.caps.iter().min_by_key(|(_, at)| *at)?;
         (lowest.1 < self.setting).then_some(&lowest.0)
@@ -69,13 +92,23 @@ impl Snapshot {
 
 /// Reading it.
 impl Limiter {
-    /// Its name. Any text will do.
+    /// Returns its name. Any text will do.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The ceiling in force: the lowest of the [setting](Self::setting) and all
-    /// [caps](Self::cap). A pause does not change it.
+    /// Returns the ceiling in force: the lowest of the [setting](Self::setting) and all caps.
+    ///
+    /// See [`cap`](Self::cap). A pause does not change it.
+    ///
+    /// ```
+    /// # use grmgr::Limiter;
+    /// let db = Limiter::new("db", 20);
+    /// let pressure = db.cap("pressure")?;
+    /// pressure.set(5);
+    /// assert_eq!((db.ceiling(), db.setting()), (5, 20));
+    /// # Ok::<(), grmgr::TooManyCaps>(())
+    /// ```
     pub fn ceiling(&self) -> usize {
         self.end_terms_if_any();
         match self.queue.word().ceiling() {
@@ -89,36 +122,41 @@ impl Limiter {
         }
     }
 
-    /// What [`up`](Self::up), [`down`](Self::down), [`set_ceiling`](Self::set_ceiling) and
-    /// [`adjust`](Self::adjust) move, between `min` and `max`: the ceiling, but for caps.
+    /// Returns the setting, between `min` and `max`: the ceiling, but for caps.
+    ///
+    /// It is what [`up`](Self::up), [`down`](Self::down), [`set_ceiling`](Self::set_ceiling) and
+    /// [`adjust`](Self::adjust) move.
     pub fn setting(&self) -> usize {
         self.hands.setting()
     }
 
-    /// Permits in flight: in guards, forgotten, or handed to a waiter that has not run yet. May
-    /// be above the ceiling after that was lowered.
+    /// Returns the permits in flight: in guards, forgotten, or on their way to a waiter.
+    ///
+    /// May be above the ceiling after that was lowered.
     pub fn in_flight(&self) -> usize {
         self.queue.word().in_flight()
     }
 
-    /// The ceiling less what is in flight. A request may be refused one of them while they are
-    /// kept for the head of the line, or while the limiter is paused.
+    /// Returns the ceiling less what is in flight.
+    ///
+    /// A request may be refused one of them while they are kept for the head of the line, or while the limiter
+    /// is paused.
     pub fn available(&self) -> usize {
         self.ceiling().saturating_sub(self.in_flight())
     }
 
-    /// Requests that have begun to wait and have neither been answered nor been dropped.
+    /// Returns how many requests have begun to wait and have neither been answered nor dropped.
     pub fn waiting(&self) -> usize {
         self.queue.waiting()
     }
 
-    /// The rule by which its setting moves.
+    /// Returns the rule by which its setting moves.
     pub fn throttle(&self) -> Throttle {
         let _turn = self.hands.turn();
         self.hands.rule.read()
     }
 
-    /// All of it at once.
+    /// Returns all of it at once.
     pub fn snapshot(&self) -> Snapshot {
         // The clock first: nothing calls out in a turn.
         let now = self.now().unwrap_or_default();
@@ -157,7 +195,16 @@ impl Limiter {
         }
     }
 
-    /// The last 64 changes of the setting and of caps, the oldest first.
+    /// Returns the last 64 changes of the setting and of caps, the oldest first.
+    ///
+    /// ```
+    /// # use grmgr::{Adjust, Limiter};
+    /// let db = Limiter::new("db", 20);
+    /// let _ = db.adjust(Adjust::Down, "replica is down");
+    /// let changes = db.changes();
+    /// assert_eq!((changes[0].from, changes[0].to), (20, 18));
+    /// assert_eq!(changes[0].cause, "replica is down");
+    /// ```
     #[cfg(feature = "stats")]
     pub fn changes(&self) -> alloc::vec::Vec<Change> {
         self.counters.changes()

@@ -24,13 +24,26 @@ use crate::{AcquireError, Hand, TryAcquireError};
 /// How many ceiling changes are kept.
 const CHANGES: usize = 64;
 
-/// What a limiter has counted since it was made (feature `stats`).
+/// Tells what a limiter has counted since it was made (feature `stats`).
+///
+/// ```
+/// # use grmgr::Limiter;
+/// let db = Limiter::new("db", 1);
+/// let permit = db.try_acquire()?;
+/// assert!(db.try_acquire().is_err());
+/// let stats = db.snapshot().stats;
+/// assert_eq!((stats.acquired, stats.refused_no_permits, stats.peak_in_flight), (1, 1, 1));
+/// # drop(permit);
+/// # Ok::<(), grmgr::TryAcquireError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Stats {
-    /// Permits granted. Those given back are `acquired` less the snapshot's `in_flight`; to be
-    /// subtracted with saturation, as a grant is counted a moment after it shows in flight.
+    /// Permits granted.
+    ///
+    /// Those given back are `acquired` less the snapshot's `in_flight`; to be subtracted with saturation, as a
+    /// grant is counted a moment after it shows in flight.
     pub acquired: u64,
     /// Requests that had to wait.
     pub waited: u64,
@@ -40,7 +53,7 @@ pub struct Stats {
     pub refused_closed: u64,
     /// Requests refused because they were for more than `max`.
     pub refused_exceeds_max: u64,
-    /// Requests refused because as many waited as may.
+    /// Requests refused because the queue was full.
     pub refused_queue_full: u64,
     /// Requests by `try_acquire` that found too few permits.
     pub refused_no_permits: u64,
@@ -54,19 +67,22 @@ pub struct Stats {
     pub peak_waiting: usize,
     /// For how long the requests waited that had to, and were granted.
     pub wait: Histogram,
-    /// For how long permits were held, each counted when it is given back. Empty unless the limiter
-    /// [tracks its holders](crate::Builder::track_holders).
+    /// For how long permits were held, each counted when it is given back.
+    ///
+    /// Empty unless the limiter [tracks its holders](crate::Builder::track_holders).
     pub held: Histogram,
 }
 
-/// One change of the setting or of a cap, from the log of the last 64.
+/// One change of the setting or of a cap, from [`Limiter::changes`](crate::Limiter::changes).
+///
+/// It says what moved, from where to where, the ceiling in force afterwards, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Change {
     /// Its number, from 1. A gap to the last one seen tells how many have been missed.
     pub number: u64,
-    /// What has moved.
+    /// Which hand has moved.
     pub hand: Hand,
     /// Where it was. A cap that was not set: [`MAX_CEILING`](crate::Limiter::MAX_CEILING).
     pub from: usize,
@@ -74,8 +90,7 @@ pub struct Change {
     pub to: usize,
     /// The ceiling that was in force afterwards.
     pub ceiling: usize,
-    /// Why: the `cause` given to [`Limiter::adjust`](crate::Limiter::adjust) or
-    /// [`Limiter::cap`](crate::Limiter::cap).
+    /// Why: the `cause` given to `adjust` or `cap`.
     pub cause: Cow<'static, str>,
     /// When, by the limiter's clock.
     #[cfg_attr(feature = "serde", serde(serialize_with = "crate::config::seconds"))]

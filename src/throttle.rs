@@ -13,7 +13,7 @@ use crate::state::MAX_COUNT;
 use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use crate::sync::const_unless_loom;
 
-/// By how much a step moves the setting.
+/// Tells by how much a step moves the setting.
 ///
 /// ```
 /// use grmgr::{Limiter, Step};
@@ -28,15 +28,16 @@ use crate::sync::const_unless_loom;
 pub enum Step {
     /// By this many permits: 1 to [`Limiter::MAX_CEILING`](crate::Limiter::MAX_CEILING).
     By(usize),
-    /// By this share of the present setting, 1 % to 100 %: rounded down to whole permits, and at
-    /// least one.
+    /// By this share of the present setting, 1 % to 100 %.
+    ///
+    /// Rounded down to whole permits, and at least one.
     Percent(u8),
 }
 
-/// The rule by which a limiter's setting moves; see [`Limiter::reconfigure`].
+/// Holds the rule by which a limiter's setting moves; see [`Limiter::reconfigure`].
 ///
 /// It is made with [`new`](Self::new), or taken from a limiter, and changed with the methods named
-/// as its fields. What makes no sense is refused when it is put to use.
+/// as its fields. Values that make no sense are refused when the rule is put to use.
 ///
 /// ```
 /// use std::time::Duration;
@@ -90,7 +91,18 @@ pub enum Adjust {
     To(usize),
 }
 
-/// What became of a change: of the setting, or of a [cap](crate::Cap), whichever was to be moved.
+/// Tells what became of a change: of the setting, or of a [cap](crate::Cap).
+///
+/// ```
+/// use grmgr::{Adjustment, Limiter};
+///
+/// let db = Limiter::new("db", 20);
+/// assert_eq!(db.down(), Adjustment::Changed { from: 20, to: 18 });
+/// match db.down() {
+///     Adjustment::Held { remaining } => println!("not yet: wait another {remaining:?}"),
+///     other => println!("{other}"),
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
@@ -116,6 +128,13 @@ pub enum Adjustment {
 }
 
 /// A text that is no [`Adjust`].
+///
+/// ```
+/// use grmgr::{Adjust, ParseAdjustError};
+///
+/// let error: ParseAdjustError = "upwards".parse::<Adjust>().unwrap_err();
+/// assert!(error.to_string().starts_with("\"upwards\" is no change of a ceiling: write `up`, "));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParseAdjustError {
     text: String,
@@ -130,7 +149,12 @@ impl From<usize> for Step {
 impl Step {
     const PERCENT: u32 = 1 << 31;
 
-    /// How many permits that is at a setting.
+    /// Returns how many permits that is at a setting.
+    ///
+    /// ```
+    /// # use grmgr::Step;
+    /// assert_eq!((Step::By(5).of(15), Step::Percent(50).of(15)), (5, 7));
+    /// ```
     pub fn of(self, setting: usize) -> usize {
         match self {
             Self::By(n) => n,
@@ -170,53 +194,52 @@ impl Step {
 }
 
 impl Throttle {
-    /// Settings from 1 to `ceiling`, 1 up, 2 down, holds of 30 s: the rule of
-    /// [`Limiter::new`](crate::Limiter::new).
+    /// Makes the rule of a limiter with this ceiling and no options.
+    ///
+    /// Settings from 1 to `ceiling`, 1 up, 2 down, holds of 30 s: as of `Limiter::new`.
     pub const fn new(ceiling: usize) -> Self {
         let hold = Duration::from_secs(30);
         let (up, down) = (Step::By(1), Step::By(2));
         Self { min: 1, max: ceiling, up, down, hold_up: hold, hold_down: hold }
     }
 
-    /// The same with another lowest setting. With 0 it can be turned down to where nothing is
-    /// granted.
+    /// Replaces the lowest setting. With 0 it can be lowered to where nothing is granted.
     #[must_use]
     pub const fn min(self, min: usize) -> Self {
         Self { min, ..self }
     }
 
-    /// The same with another highest setting: 1 to
-    /// [`Limiter::MAX_CEILING`](crate::Limiter::MAX_CEILING).
+    /// Replaces the highest setting: 1 to [`MAX_CEILING`](crate::Limiter::MAX_CEILING).
     #[must_use]
     pub const fn max(self, max: usize) -> Self {
         Self { max, ..self }
     }
 
-    /// The same with another step up.
+    /// Replaces the step up.
     #[must_use]
     pub fn up(self, up: impl Into<Step>) -> Self {
         Self { up: up.into(), ..self }
     }
 
-    /// The same with another step down.
+    /// Replaces the step down.
     #[must_use]
     pub fn down(self, down: impl Into<Step>) -> Self {
         Self { down: down.into(), ..self }
     }
 
-    /// The same with both holds set to this. Zero: no hold.
+    /// Replaces both holds. Zero: no hold.
     #[must_use]
     pub const fn hold(self, hold: Duration) -> Self {
         Self { hold_up: hold, hold_down: hold, ..self }
     }
 
-    /// The same with another hold for steps up.
+    /// Replaces the hold of steps up. Zero: no hold.
     #[must_use]
     pub const fn hold_up(self, hold_up: Duration) -> Self {
         Self { hold_up, ..self }
     }
 
-    /// The same with another hold for steps down. With zero a step down is never held back.
+    /// Replaces the hold of steps down. With zero a step down is never held back.
     #[must_use]
     pub const fn hold_down(self, hold_down: Duration) -> Self {
         Self { hold_down, ..self }
@@ -246,7 +269,7 @@ impl Throttle {
         !(self.hold_up.is_zero() && self.hold_down.is_zero())
     }
 
-    /// The setting that `adjust` makes of `setting`, if no hold is in the way.
+    /// Returns the setting that `adjust` makes of `setting`, if no hold is in the way.
     ///
     /// ```
     /// use grmgr::{Adjust, Step, Throttle};

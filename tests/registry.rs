@@ -97,7 +97,7 @@ fn all_go_up_and_down_together() {
         [Held { remaining: hold }, Changed { from: 1, to: 2 }, Held { remaining: hold }]
     );
     assert_eq!(
-        results(registry.adjust_all(Adjust::To(7), format!("{}", "any text"))),
+        results(registry.adjust_all(Adjust::To(7), String::from("any text"))),
         [Changed { from: 2, to: 7 }, Changed { from: 2, to: 7 }, Unchanged { ceiling: 7 }]
     );
     assert_eq!([a, b, c].map(|limiter| limiter.ceiling()), [7, 7, 7]);

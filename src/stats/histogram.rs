@@ -56,18 +56,17 @@ impl Histogram {
 
     /// Returns the buckets in ascending order: the end of each, and how many durations it holds.
     ///
-    /// A bucket holds what is shorter than its end and not in one before. The first ends at 1.024 µs,
-    /// each further one at most a quarter later than the one before. The last holds everything that
-    /// is longer, too.
+    /// A bucket holds the durations that are shorter than its end and in no bucket before. The first ends
+    /// at 1.024 µs, each further one at most a quarter later than the one before. The last holds all longer
+    /// durations, too.
     pub fn buckets(&self) -> impl Iterator<Item = (Duration, u64)> + '_ {
         (0..BUCKETS).map(|i| (end(i), self.counts.get(i).copied().unwrap_or(0)))
     }
 
     /// Returns the duration that the share `quantile` (0 to 1) of all do not exceed.
     ///
-    /// It is the end of the bucket, so longer than the true one and at most 1.25 times as long. Only
-    /// what is shorter than a microsecond reads as 1.024 µs, and what is longer than 19.5 hours as
-    /// that. `None` if nothing has been counted.
+    /// It is the end of the bucket, so longer than the true one and at most 1.25 times as long. But
+    /// durations below a microsecond read as 1.024 µs, and those above 19.5 hours as 19.5 hours. `None` if nothing has been counted.
     pub fn quantile(&self, quantile: f64) -> Option<Duration> {
         let rank = (quantile.clamp(0.0, 1.0) * self.count() as f64).max(1.0);
         let mut seen = 0;
@@ -91,8 +90,9 @@ impl fmt::Debug for Histogram {
     }
 }
 
-/// The number of durations, their sum, and the end of each bucket that is not empty with its count;
-/// times in seconds.
+/// Writes the number of durations, their sum, and each bucket that is not empty.
+///
+/// A bucket is its end and its count; times are in seconds.
 #[cfg(feature = "serde")]
 impl serde::Serialize for Histogram {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -15,11 +15,22 @@ const LABEL: usize = 256;
 const FORGOTTEN: &str = "forgotten";
 
 /// Permits that are held together, from [`Limiter::holders`](crate::Limiter::holders).
+///
+/// ```
+/// # use grmgr::Limiter;
+/// let db = Limiter::builder("db").ceiling(20).track_holders().build().unwrap();
+/// let permit = db.acquire_many(3).label("nightly report").blocking()?;
+/// let holder = &db.holders()[0];
+/// assert_eq!((&*holder.label, holder.count), ("nightly report", 3));
+/// # drop(permit);
+/// # Ok::<(), grmgr::AcquireError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Holder {
-    /// What the request was [labelled](crate::AcquireOf::label) with. Empty if with nothing;
-    /// `"forgotten"` if the permits have been [forgotten](crate::PermitOf::forget), too.
+    /// The [label](crate::AcquireOf::label) of the request. Empty without one.
+    ///
+    /// Permits that have been [forgotten](crate::PermitOf::forget) and have no label: `"forgotten"`.
     pub label: Cow<'static, str>,
     /// How many permits, at least 1.
     pub count: usize,
