@@ -399,3 +399,36 @@ fn last_waker_may_release_a_permit_when_it_is_dropped() {
         });
     }
 }
+
+/// Each waiter that is called frees another permit while it is, and leaves the next call to the thread
+/// that is calling: that thread must not go on for as long as they do.
+#[test]
+fn one_release_does_not_call_for_others_without_end() {
+    const WAITERS: usize = 200;
+    let limiter = Arc::new(Limiter::new("busy", WAITERS + 1));
+    let mut held: Vec<_> = common::take_all(&limiter);
+    let first = held.pop();
+    held.into_iter().for_each(|permit| permit.forget());
+    let mut line: Vec<_> = (0..WAITERS).map(|_| waiter(&limiter, 1)).collect();
+    for task in &line {
+        let limiter = limiter.clone();
+        task.on_wake(move || limiter.done());
+    }
+    drop(first);
+    let called = line.iter().filter(|task| task.is_woken()).count();
+    assert!((1..=20).contains(&called), "one release has called {called} waiters");
+
+    // The others are called by those that run.
+    while line.iter().any(|task| !task.is_done()) {
+        let before = line.iter().filter(|task| task.is_done()).count();
+        for task in &mut line {
+            if task.run() {
+                drop(task.take());
+            }
+        }
+        let done = line.iter().filter(|task| task.is_done()).count();
+        assert!(done > before, "{} waiters are left, and none is woken (I3)", WAITERS - done);
+    }
+    drop(line);
+    assert_at_rest(&limiter);
+}
