@@ -203,3 +203,17 @@ fn release_calls_for_a_bounded_number_of_others() {
         assert_at_rest(&limiter);
     }
 }
+
+#[test]
+fn unit_head_after_a_large_one_asks_for_a_single_permit() {
+    let limiter = Limiter::new("sizes", 2);
+    let held = limiter.try_acquire_many(2).unwrap();
+    let large = waiter(&limiter, 2);
+    drop(held);
+    let mut both = large.granted();
+    let unit = waiter(&limiter, 1);
+    assert_eq!(both.release(1), Some(1));
+    assert!(unit.is_woken(), "the first in line sleeps beside a free permit (I3)");
+    drop((unit.granted(), both));
+    assert_at_rest(&limiter);
+}

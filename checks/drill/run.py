@@ -42,6 +42,7 @@ CHECKS = {
     "tests": ({}, TESTS + " --test ".join(
         "order cap caps cancel ceiling close idle bounded giving_way sizes terms wakers blocking regressions".split())),
     "hostile": ({}, TESTS + "hostile"),
+    "reference": ({}, TESTS + "reference_model"),
     "rounds": ({"MODEL_ROUNDS": "500"}, MODELS),
     "loom": (LOOM, MODELS + " --release --target-dir target/loom -- " + " ".join(f"--skip {name}" for name in SLOW)),
     "shuttle": (SHUTTLE, MODELS + " --release --target-dir target/shuttle"),
