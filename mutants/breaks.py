@@ -239,7 +239,7 @@ BREAKS = [
     Break(T, "step up by the step down", "setting.saturating_add(self.up.of(setting))", "setting.saturating_add(self.down.of(setting))"),
     Break(T, "step down wraps", "setting.saturating_sub(self.down.of(setting))", "setting.wrapping_sub(self.down.of(setting))"),
     Break(T, "share of 0", " / 100).max(1)", " / 100).max(0)"),
-    Break(T, "share rounded up", "u64::from(percent) / 100)", "u64::from(percent)).div_ceil(100)"),
+    Break(T, "share rounded up", "u128::from(percent) / 100)", "u128::from(percent)).div_ceil(100)"),
     Break(T, "share taken for a number", "Self::PERCENT | percent as u32", "percent as u32"),
     # The hands.
     Break(C, "hold: not looked at", "if !remaining.is_zero() {", "if false {"),
