@@ -52,6 +52,16 @@ pub fn acquire_all<const N: usize>(wants: [(&Limiter, usize); N]) -> AcquireAll<
 
 /// The future of [`acquire_all`].
 ///
+/// ```
+/// # use grmgr::{AcquireAll, Limiter, acquire_all};
+/// # let (db, api) = (Limiter::new("db", 20), Limiter::new("api", 8));
+/// let request: AcquireAll<'_, 2> = acquire_all([(&db, 1), (&api, 2)]);
+/// let [db_permit, api_permits] = request.blocking()?;
+/// assert_eq!((db.in_flight(), api.in_flight()), (1, 2));
+/// # drop((db_permit, api_permits));
+/// # Ok::<(), grmgr::AcquireError>(())
+/// ```
+///
 /// # Panics
 ///
 /// If it is polled again after it was ready.

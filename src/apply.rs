@@ -92,12 +92,15 @@ impl Registry {
     /// changes the cause is "reload". Caps stay as they are, and work goes on. An entry says all: an
     /// option that it leaves out gets its default, as when the limiter is made. Options that cannot
     /// be changed while a limiter is in use (`patience`, `max_waiting`, `run_alone`) stay, and
-    /// those to which an entry gives another value are [named](Outcome::Reconfigured).
+    /// those to which an entry gives another value are [named](Outcome::Reconfigured). One that it leaves
+    /// out is not named.
     ///
     /// Returns one result for each entry, in order, and after them those for the limiters that have
     /// none, which stay as they are.
     ///
     /// If the clock of a limiter panics, the entries after its own have not been applied.
+    ///
+    /// A limiter that is closed stays closed: [delete](Self::delete) it first to have it made anew.
     ///
     /// # Errors
     ///

@@ -56,6 +56,16 @@ const LIFTED: u32 = MAX_COUNT as u32;
 const FREE: u32 = u32::MAX;
 
 /// Names a hand on a limiter's ceiling: the setting, or a cap. See [`Limiter::cap`].
+///
+/// ```
+/// # #[cfg(feature = "stats")] {
+/// use grmgr::{Hand, Limiter};
+///
+/// let db = Limiter::new("db", 20);
+/// let _ = db.down();
+/// assert_eq!(db.changes()[0].hand, Hand::Setting);
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]

@@ -42,6 +42,13 @@ pub trait Clock: Send + Sync {
 }
 
 /// The system's monotonic clock, with its origin at the first use in this process.
+///
+/// ```
+/// use grmgr::{Clock, SystemClock};
+///
+/// let before = SystemClock.now();
+/// assert!(before <= SystemClock.now());
+/// ```
 #[cfg(feature = "std")]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;

@@ -154,7 +154,7 @@ impl<'a> PermitOf<&'a Limiter> {
 }
 
 impl PermitOf<Handle> {
-    /// Returns the limiter that granted them.
+    /// Returns the handle of the limiter that granted them.
     #[inline]
     pub fn limiter(&self) -> &Handle {
         &self.limiter

@@ -76,6 +76,16 @@ pub struct Stats {
 /// One change of the setting or of a cap, from [`Limiter::changes`](crate::Limiter::changes).
 ///
 /// It says what moved, from where to where, the ceiling in force afterwards, and why.
+///
+/// ```
+/// # use grmgr::{Change, Limiter};
+/// let db = Limiter::new("db", 20);
+/// db.cap("pressure")?.set(5);
+/// let [set, lifted]: [Change; 2] = db.changes().try_into().unwrap();
+/// assert_eq!((set.to, set.ceiling, &*set.cause), (5, 5, "pressure"));
+/// assert_eq!((lifted.to, lifted.ceiling), (Limiter::MAX_CEILING, 20));
+/// # Ok::<(), grmgr::TooManyCaps>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
