@@ -39,7 +39,7 @@ pub(crate) struct Queue {
     /// How many wait, and how many of them have been handed a permit. A waiter in the queue is
     /// counted before it sets QUEUED, or finds it set.
     counts: AtomicU64,
-    /// How often newcomers have gone past the present head while it was called (I16).
+    /// How often newcomers have gone past the first in line since it was called last (I16).
     overtakes: AtomicU32,
     /// How often the head may lose before permits are kept for it.
     pub(crate) patience: u32,
@@ -254,6 +254,8 @@ impl Queue {
         // pass over a large one. Of two at once one may not be counted.
         let losses = self.losses.load(Relaxed).saturating_add(1);
         self.losses.store(losses, Relaxed);
+        // It has looked: what goes past it now goes past its next call.
+        self.overtakes.store(0, Relaxed);
         losses >= self.patience
     }
 
