@@ -6,6 +6,7 @@
 //! have claimed none, except after a close; there are more only while a call is under way, which
 //! takes them back.
 
+use core::mem;
 use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
 
@@ -37,6 +38,18 @@ pub(crate) enum Token {
     Nothing,
 }
 
+/// Does the duties of a word when it is dropped.
+struct FulfilOnDrop<'a> {
+    queue: &'a Queue,
+    word: Word,
+}
+
+impl Drop for FulfilOnDrop<'_> {
+    fn drop(&mut self) {
+        self.queue.fulfil(self.word);
+    }
+}
+
 impl Queue {
     /// Does what `word`, which the caller has just brought about or entered by, obliges to.
     #[inline]
@@ -47,28 +60,21 @@ impl Queue {
     }
 
     #[inline(never)]
-    pub(super) fn fulfil(&self, word: Word) {
-        if self.fulfil_but_the_wake(word) {
-            // Last, so that a waker that panics costs nobody else's wake-up (I18).
-            self.head.wake();
-        }
-    }
-
-    /// Does all duties, except that the head, if it is to be woken, is only marked as called. Returns
-    /// whether it is.
-    fn fulfil_but_the_wake(&self, mut word: Word) -> bool {
-        let mut wake_head = false;
+    pub(super) fn fulfil(&self, mut word: Word) {
         let mut rounds = 0;
         loop {
             let tired = rounds >= ROUNDS;
             let done = match word.duty(&self.line_as_known(tired)) {
-                Duty::Nothing => return wake_head,
+                Duty::Nothing => return,
                 Duty::AnnounceIdle => self.dispatch(word, word.without(IDLE), || {
                     self.idle.notify_additional_relaxed(usize::MAX);
                 }),
                 // With CALLED set nobody else wakes the head until it has looked.
-                Duty::WakeHead => self.replace(word, word.with(CALLED)).inspect(|_| {
-                    wake_head = true;
+                Duty::WakeHead => self.replace(word, word.with(CALLED)).inspect(|&word| {
+                    // I18: if its waker panics, what is left to do is done all the same.
+                    let rest = FulfilOnDrop { queue: self, word };
+                    self.head.wake();
+                    mem::forget(rest);
                 }),
                 Duty::Call { seat, permits } => {
                     rounds += 1;
