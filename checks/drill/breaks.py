@@ -62,7 +62,7 @@ BREAKS = [
           "let _ = word;\n                IdleListener::Asleep(listener)",
           "it was not idle then, and whatever makes it so looks; nothing else depends on IDLE"),
     # Calling.
-    Break(D, "head: woken first instead of last", "wake_head = true;", "self.head.wake();"),
+    Break(D, "head: a waker that panics leaves the rest undone", "self.queue.fulfil(self.word);", ""),
     Break(D, "head: not marked as called", "self.replace(word, word.with(CALLED)).inspect", "self.replace(word, word).inspect"),
     Break(D, "call: without DISPATCH", "word.without(QUEUED).with(DISPATCH | opened)", "word.without(QUEUED).with(opened)"),
     Break(D, "call: QUEUED raised though nobody waits", "missed == 0 && self.waiting() > 0", "missed == 0"),
