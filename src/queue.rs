@@ -248,14 +248,18 @@ impl Queue {
         self.losses.store(0, Relaxed);
     }
 
+    /// The head has looked and goes to sleep: what goes past it now goes past its next call.
+    pub(crate) fn forget_overtakes(&self) {
+        // Relaxed: as above.
+        self.overtakes.store(0, Relaxed);
+    }
+
     /// Counts a loss of the head; whether its patience is at an end.
     pub(crate) fn count_loss(&self) -> bool {
         // Relaxed: as above. The head counts when it has been called, and when it has not, releases that
         // pass over a large one. Of two at once one may not be counted.
         let losses = self.losses.load(Relaxed).saturating_add(1);
         self.losses.store(losses, Relaxed);
-        // It has looked: what goes past it now goes past its next call.
-        self.overtakes.store(0, Relaxed);
         losses >= self.patience
     }
 

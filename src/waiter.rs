@@ -277,7 +277,12 @@ impl Waiter {
                 return Poll::Pending;
             }
             match queue.replace(word, asleep) {
-                Ok(_) => return Poll::Pending,
+                Ok(_) => {
+                    if lost {
+                        queue.forget_overtakes();
+                    }
+                    return Poll::Pending;
+                }
                 Err(found) => word = found,
             }
         }
