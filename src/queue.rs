@@ -243,8 +243,8 @@ impl Queue {
 
     /// Another waiter is the first in line from now on.
     pub(crate) fn begin_head(&self) {
+        self.forget_overtakes();
         // Relaxed: they only count.
-        self.overtakes.store(0, Relaxed);
         self.losses.store(0, Relaxed);
     }
 

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 use std::time::Duration;
 
-use common::{Task, assert_at_rest, request};
-use grmgr::{Builder, Clock, Limiter, ManualClock, Permit};
+use common::{Broken, Task, assert_at_rest, request};
+use grmgr::{Builder, Limiter, ManualClock, Permit};
 use proptest::collection::vec;
 use proptest::prelude::{
     Just, ProptestConfig, Strategy, any, prop_assert_eq, prop_oneof, proptest,
@@ -294,16 +294,6 @@ fn no_holder_is_lost_or_left_among_threads() {
     assert!(limiter.holders().is_empty());
     assert_eq!(limiter.snapshot().stats.held.count(), 2_000);
     assert_at_rest(&limiter);
-}
-
-/// A clock that can be told to panic.
-struct Broken(Arc<AtomicBool>);
-
-impl Clock for Broken {
-    fn now(&self) -> Duration {
-        assert!(!self.0.load(Relaxed), "the clock is broken");
-        Duration::ZERO
-    }
 }
 
 /// Every place where the clock is asked on the way of a permit.

@@ -8,8 +8,8 @@ use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::Duration;
 
-use common::{Task, request, take_all, waiter, waiters};
-use grmgr::{Adjust, Clock, Config, Hand, Limiter, ManualClock, Registry, Stats, TryAcquireError};
+use common::{Broken, Task, request, take_all, waiter, waiters};
+use grmgr::{Adjust, Config, Hand, Limiter, ManualClock, Registry, Stats, TryAcquireError};
 use proptest::collection::vec;
 use proptest::prelude::{ProptestConfig, any, prop_assert, proptest};
 
@@ -471,16 +471,6 @@ fn other_waits_are_not_counted() {
     drop(held);
     assert!(idle.run());
     assert_eq!(stats(&limiter).waited, 0);
-}
-
-/// A clock that can be told to panic.
-struct Broken(Arc<AtomicBool>);
-
-impl Clock for Broken {
-    fn now(&self) -> Duration {
-        assert!(!self.0.load(Relaxed), "the clock is broken");
-        Duration::ZERO
-    }
 }
 
 #[test]

@@ -4,13 +4,13 @@
 
 use std::fmt;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
-use grmgr::{Acquire, AcquireError, Limiter, Permit, TryAcquireError};
+use grmgr::{Acquire, AcquireError, Clock, Limiter, Permit, TryAcquireError};
 
 /// A waker that counts how often it is woken, and may do more.
 #[derive(Default)]
@@ -235,5 +235,16 @@ pub(crate) fn panic_of<R>(f: impl FnOnce() -> R) -> String {
     match payload.downcast::<String>() {
         Ok(message) => *message,
         Err(payload) => (*payload.downcast::<&str>().expect("a message")).to_owned(),
+    }
+}
+
+/// A clock that can be told to panic.
+#[derive(Clone, Default)]
+pub(crate) struct Broken(pub(crate) Arc<AtomicBool>);
+
+impl Clock for Broken {
+    fn now(&self) -> Duration {
+        assert!(!self.0.load(SeqCst), "the clock is broken");
+        Duration::ZERO
     }
 }
