@@ -194,8 +194,8 @@ struct LeaveOnDrop<'a> {
 }
 
 impl LeaveOnDrop<'_> {
-    /// Returns whether it gave back a permit that it had been handed.
-    fn now(&mut self) -> bool {
+    /// Returns how many permits it gave back that it had been given.
+    fn now(&mut self) -> usize {
         self.waiter.cancel(&self.limiter.queue)
     }
 }

@@ -123,11 +123,10 @@ impl Limiter {
         let _ = since;
     }
 
-    /// A waiting request has been dropped, and with it, if `given_back`, a permit that it had been
-    /// handed.
-    pub(crate) fn on_cancelled(&self, given_back: bool) {
-        if given_back {
-            self.on_granted(1)(self.queue.word());
+    /// A waiting request has been dropped, and with it so many permits that it had been given.
+    pub(crate) fn on_cancelled(&self, given_back: usize) {
+        if given_back > 0 {
+            self.on_granted(given_back)(self.queue.word());
         }
         #[cfg(feature = "stats")]
         self.counters.cancelled();

@@ -10,12 +10,18 @@
 //! [`Duty`]: crate::state::Duty
 
 mod dispatch;
-mod sizes;
+#[cfg(feature = "std")]
+mod list;
+#[cfg(not(feature = "std"))]
+#[path = "queue/no_list.rs"]
+mod list;
 
 use event_listener::{Event, EventListener, Listener};
 
 pub(crate) use self::dispatch::{Token, WakerId};
-pub(crate) use self::sizes::{Entry, Sizes};
+pub(crate) use self::list::List;
+#[cfg(feature = "std")]
+pub(crate) use self::list::{Answer, Entry, Left};
 use crate::state::{
     CALLED, CLOSED, Counts, DISPATCH, FAIR, HEAD, IDLE, QUEUED, TIMED, Word, newcomer_barrier,
 };
@@ -57,12 +63,13 @@ pub(crate) struct Queue {
     /// ceiling may yet have room for wait. See [`Queue::alone_above`].
     pub(crate) alone_above: AtomicU32,
 
-    /// Where the large requests stand in `line`.
-    pub(crate) sizes: Sizes,
-    /// Where waiters sleep.
+    /// Where units sleep.
     line: Event,
-    /// Where a large request sleeps that had been called out of turn (see [`Queue::displace`]).
+    /// Where large requests sleep, and those behind them.
+    pub(crate) list: List,
+    /// Where a large request sleeps that had been called out of turn (see `Queue::displace`).
     /// It is served before `line`.
+    #[cfg(not(feature = "std"))]
     front: Event,
     /// Where those sleep who wait for the limiter to be idle.
     idle: Event,
@@ -107,8 +114,9 @@ impl Queue {
                 losses: AtomicU32::new(0),
                 head_extra: AtomicU32::new(0),
                 tired: AtomicBool::new(false),
-                sizes: Sizes::new(),
                 line: Event::new(),
+                list: List::new(),
+                #[cfg(not(feature = "std"))]
                 front: Event::new(),
                 head: AtomicWaker::new(),
                 idle: Event::new(),
@@ -151,7 +159,7 @@ impl Queue {
     }
 
     /// A read-modify-write that changes nothing: makes the side counters known (the rule above).
-    fn publish(&self) -> Word {
+    pub(crate) fn publish(&self) -> Word {
         Word(self.word.fetch_add(0, AcqRel))
     }
 
@@ -314,6 +322,8 @@ impl Queue {
             // The word does not show it, so the head is woken whatever that says. It looks after it
             // has registered its waker, so it has seen the change or is woken for it.
             self.head.wake();
+            // Likewise the first in the list, which is not woken to look.
+            self.settle(self.publish());
         }
     }
 
@@ -345,15 +355,6 @@ impl Queue {
         }
     }
 
-    /// Tells of a large request that is about to enter: from now on nothing is handed over past it.
-    pub(crate) fn enter_large(&self) -> Entry {
-        self.sizes.enter(|| {
-            let (word, counts) = (self.word(), self.counts());
-            let called = counts.handed() + usize::from(word.has(HEAD | CALLED));
-            counts.waiting().saturating_sub(called)
-        })
-    }
-
     /// Whether as many wait as may.
     pub(crate) fn is_full(&self) -> bool {
         self.counts().waiting() >= self.max_waiting as usize
@@ -371,8 +372,9 @@ impl Queue {
     }
 
     /// Lets a request go that has left the line, or never got into it, then `counted` may be false.
-    /// `large`: for more than one permit. `left` is the word that it left behind, if it changed it.
-    pub(crate) fn leave(&self, large: bool, counted: bool, left: Option<Word>) {
+    /// `looks`: whether it has changed what a duty depends on beside the word. `left` is the word that it
+    /// left behind, if it changed it.
+    pub(crate) fn leave(&self, looks: bool, counted: bool, left: Option<Word>) {
         // AcqRel: the last to leave sees what the earlier ones did to the word, or saw there, so it
         // finds QUEUED if it was set for one of them.
         let last = counted && Counts(self.counts.fetch_sub(Counts::WAITER, AcqRel)).waiting() == 1;
@@ -380,24 +382,30 @@ impl Queue {
         // dispatcher that may raise it again.
         if last && self.word().has(QUEUED | DISPATCH) {
             self.fulfil(self.publish());
-        } else if large {
+        } else if looks {
             self.settle(self.publish());
         } else if let Some(word) = left {
             self.settle(word);
         }
     }
 
-    /// A large request for `n` sits down. The word says so already, and that it is called: until it
-    /// has looked, nobody asks what it wants.
-    pub(crate) fn sit_down(&self, n: usize, entry: Entry) {
-        // Relaxed: made known by the exchange with which it looks. A sum, because one that has just
-        // left the seat may not have been taken off yet; whoever sees that sees too much, and the one
-        // that left looks once more (see `leave`).
-        self.head_extra.fetch_add((n - 1) as u32, Relaxed);
-        self.sizes.sit_down(entry);
+    /// Lets a request go that was granted all it asked for where it slept.
+    #[cfg(feature = "std")]
+    pub(crate) fn leave_granted(&self) {
+        // AcqRel: as above. It need not look, as one that was handed its permit: see `unhand`.
+        self.counts.fetch_sub(Counts::WAITER, AcqRel);
     }
 
-    /// A large request for `n` has left the seat and is about to [`leave`](Self::leave) the line.
+    /// A request for `n` is about to sit down. If it does not after all, it [`stand_up`](Self::stand_up)s
+    /// and looks.
+    pub(crate) fn sit_down(&self, n: usize) {
+        // Relaxed: made known by the exchange that sets HEAD. A sum, because one that has just left the
+        // seat may not have been taken off yet; whoever sees that sees too much, and the one that left
+        // looks once more (see `leave`).
+        self.head_extra.fetch_add((n - 1) as u32, Relaxed);
+    }
+
+    /// A request for `n` has left the seat and is about to [`leave`](Self::leave) the line.
     pub(crate) fn stand_up(&self, n: usize) {
         self.head_extra.fetch_sub((n - 1) as u32, Relaxed);
     }
@@ -418,17 +426,32 @@ impl Queue {
         self.line.listen()
     }
 
+    /// Tells of a waiter that has gone to sleep in the list; returns the word.
+    #[cfg(feature = "std")]
+    pub(crate) fn enter_list(&self) -> Word {
+        Word(self.word.fetch_or(QUEUED, AcqRel)).with(QUEUED)
+    }
+
+    /// A unit has gone to sleep in the queue, perhaps in front of a list that was empty when it looked; the
+    /// word after that is known.
+    pub(crate) fn tell_list(&self, entered: Word) -> Word {
+        #[cfg(feature = "std")]
+        if self.list.any() {
+            self.list.set_first_in_line(false);
+            return self.publish();
+        }
+        entered
+    }
+
     /// Puts a large request to sleep in front of the line that was called with a permit, which it has no
-    /// use for.
-    ///
-    /// Permits are handed to the unit requests in front of the first large one; one that enters just
-    /// then may be called with a permit nevertheless.
-    pub(crate) fn listen_in_front(&self, entry: Entry) -> EventListener {
-        self.sizes.displace(entry);
+    /// use for: it entered just when the permit was handed to the units in line.
+    #[cfg(not(feature = "std"))]
+    pub(crate) fn listen_in_front(&self) -> EventListener {
         self.front.listen()
     }
 
     /// Gives the permit back that a large request was called with; it is asleep in front of the line.
+    #[cfg(not(feature = "std"))]
     pub(crate) fn displace(&self) {
         // AcqRel: the rule above. QUEUED first, so that the release finds it.
         self.word.fetch_or(QUEUED, AcqRel);
@@ -477,7 +500,7 @@ impl Queue {
     /// Permits in flight that their waiters have not seen yet.
     #[cfg(feature = "stats")]
     pub(crate) fn handed(&self) -> usize {
-        self.counts().handed()
+        self.counts().handed() + self.list.unseen()
     }
 
     pub(crate) fn waiting(&self) -> usize {

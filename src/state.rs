@@ -232,11 +232,21 @@ impl Word {
         if free == 0 {
             return Duty::Nothing;
         }
-        // I3, I6: one permit is for the first in line, who takes it as head; every further one is
-        // handed to the next behind it, up to the first large request (I17).
+        // I3, I6: the first in line takes what it asks for as head; what is free beyond that is for the
+        // next behind it.
         let seat = !self.has(HEAD | CALLED);
-        let units = line.units_in_front.saturating_sub(usize::from(seat)).min(line.waiting);
-        let permits = (free - 1).min(units);
+        let surplus = free.saturating_sub(if seat { 1 } else { line.head_wants });
+        match line.listed {
+            #[cfg(feature = "std")]
+            Listed::First(n) if seat || surplus >= n => return Duty::Serve,
+            #[cfg(feature = "std")]
+            Listed::First(_) | Listed::Seated => return Duty::Nothing,
+            #[cfg(feature = "std")]
+            Listed::Behind => {}
+            Listed::Nobody => {}
+        }
+        let asleep = line.waiting - usize::from(seat);
+        let permits = if line.first_only { 0 } else { surplus.min(asleep) };
         if seat || permits > 0 { Duty::Call { seat, permits } } else { Duty::Nothing }
     }
 }
@@ -246,12 +256,29 @@ impl Word {
 pub(crate) struct Line {
     /// Waiters, whether asleep, called or seated.
     pub(crate) waiting: usize,
-    /// Those asleep that may be handed a permit each: all in front of the first large request.
-    pub(crate) units_in_front: usize,
+    pub(crate) listed: Listed,
+    /// Whether nobody behind the first in line may be called.
+    pub(crate) first_only: bool,
     /// The permits that the head asks for.
     pub(crate) head_wants: usize,
     /// Requests for more than this may run alone.
     pub(crate) alone_above: usize,
+}
+
+/// What is known of the waiters that are called by name; see `queue/list.rs`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Listed {
+    /// There are none.
+    Nobody,
+    /// Others may sleep in front of them.
+    #[cfg(feature = "std")]
+    Behind,
+    /// They are the first in line, and the first of them asks for so many permits.
+    #[cfg(feature = "std")]
+    First(usize),
+    /// Likewise, and it sleeps in the seat.
+    #[cfg(feature = "std")]
+    Seated,
 }
 
 /// What is counted beside the word: waiters that have not finished, whether asleep, called or
@@ -294,6 +321,9 @@ pub(crate) enum Duty {
         seat: bool,
         permits: usize,
     },
+    /// Serve the waiters that are called by name.
+    #[cfg(feature = "std")]
+    Serve,
     /// Call everybody, without a permit: the limiter is closed.
     CallAll,
 }

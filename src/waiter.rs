@@ -6,7 +6,9 @@ use core::task::{Context, Poll, Waker, ready};
 
 use event_listener::{EventListener, Listener};
 
-use crate::queue::{Entry, Queue, Token, WakerId};
+#[cfg(feature = "std")]
+use crate::queue::{Answer, Entry, Left};
+use crate::queue::{Queue, Token, WakerId};
 use crate::state::{CALLED, CLOSED, FAIR, HEAD, LINE, QUEUED, Word};
 
 /// Why a request was not served.
@@ -31,10 +33,13 @@ enum Place {
     GaveWay,
     /// Asleep in the queue, or notified; with the waker that is registered there. The listener is
     /// taken out by hand, by `leave_queue`: its drop glue would lie on the way of every request that
-    /// need not wait. `entry` is that of a large request; a unit's is that of the next large one.
-    Queued { listener: ManuallyDrop<EventListener>, registered: WakerId, entry: Entry },
+    /// need not wait.
+    Queued { listener: ManuallyDrop<EventListener>, registered: WakerId },
+    /// Asleep in the list, or answered.
+    #[cfg(feature = "std")]
+    Listed { entry: Entry },
     /// In the seat. `called`: by its own doing, so that its first look is no loss.
-    Head { called: bool, entry: Entry },
+    Head { called: bool },
 }
 
 impl Waiter {
@@ -49,7 +54,7 @@ impl Waiter {
     /// Whether it stands in line.
     #[inline]
     pub(crate) fn is_waiting(&self) -> bool {
-        matches!(self.place, Place::Queued { .. } | Place::Head { .. })
+        !matches!(self.place, Place::Outside | Place::GaveWay)
     }
 
     /// Whether it gives way if the head has been overtaken often enough (I16).
@@ -78,12 +83,26 @@ impl Waiter {
         {
             return Poll::Ready(outcome);
         }
-        while let Place::Queued { listener, registered, entry } = &mut self.place {
+        while let Place::Queued { listener, registered } = &mut self.place {
             ready!(queue.poll_listener(listener, registered, cx));
-            let entry = *entry;
             drop(self.leave_queue());
-            if let Some(outcome) = self.arrive(queue, entry, cx) {
+            if let Some(outcome) = self.arrive(queue, cx) {
                 return Poll::Ready(outcome);
+            }
+        }
+        #[cfg(feature = "std")]
+        if let Place::Listed { entry } = self.place {
+            let Some(answer) = queue.list.poll(entry, cx.waker()) else { return Poll::Pending };
+            self.place = Place::Outside;
+            match answer {
+                Answer::Granted => {
+                    queue.leave_granted();
+                    return Poll::Ready(Ok(()));
+                }
+                Answer::Closed => {
+                    return Poll::Ready(self.leave(queue).with(Err(Refusal::Closed)));
+                }
+                Answer::Seated => self.place = Place::Head { called: false },
             }
         }
         self.poll_seated(queue, cx)
@@ -94,9 +113,12 @@ impl Waiter {
     /// It is counted as waiting only when its place is certain: once this has returned, nobody gets in
     /// front of it.
     fn enter(&mut self, queue: &Queue, cx: &mut Context<'_>) -> Option<Result<(), Refusal>> {
-        let entry = if self.n > 1 { queue.enter_large() } else { queue.sizes.next() };
-        let mut leave = self.leave(queue, entry);
+        let mut leave = self.leave(queue);
         leave.counted = false;
+        #[cfg(not(feature = "std"))]
+        if self.n > 1 {
+            queue.list.enter();
+        }
         let mut listener = None;
         let mut word = queue.word();
         let outcome = loop {
@@ -109,6 +131,11 @@ impl Waiter {
             } else if queue.is_full() {
                 break Err(Refusal::QueueFull);
             } else if word.has(LINE) {
+                #[cfg(feature = "std")]
+                if let Some(entry) = queue.list.push(self.n, cx.waker()) {
+                    leave.forget();
+                    return self.enter_list(queue, entry);
+                }
                 // Asleep first, then QUEUED: who lowers it notifies afterwards, and must find us.
                 listener = Some(queue.listen());
                 leave.counted = queue.count_in();
@@ -121,13 +148,20 @@ impl Waiter {
                 // Nobody waits: straight to the seat, without touching the queue.
                 word.with(HEAD)
             } else {
-                // Likewise, but as if called: until it has looked, nobody asks what it wants.
+                // Likewise, but as if called: it has not looked yet. First: whoever sees HEAD must know
+                // what it wants.
+                queue.sit_down(self.n);
                 word.with(HEAD | CALLED)
             };
             // If QUEUED is set already, being counted was enough: see `Queue::notify`.
             let replaced = if next == word { Ok(next) } else { queue.replace(word, next) };
             match replaced {
-                Err(found) => word = found,
+                Err(found) => {
+                    if self.n > 1 && next.has(HEAD) && !word.has(HEAD) {
+                        queue.stand_up(self.n);
+                    }
+                    word = found;
+                }
                 Ok(left) if left.in_flight() != word.in_flight() => {
                     queue.count_overtake(word);
                     word = left;
@@ -136,21 +170,18 @@ impl Waiter {
                 Ok(entered) => {
                     if let Some(listener) = listener {
                         leave.forget();
-                        self.place = Place::queued(listener, entry, cx);
+                        self.place = Place::queued(listener, cx);
                         // A permit may be free, only not for newcomers.
-                        queue.settle(entered);
+                        queue.settle(queue.tell_list(entered));
                         return None;
                     }
                     queue.begin_head();
-                    if self.n > 1 {
-                        queue.sit_down(self.n, entry);
-                    }
                     leave.forget();
-                    self.place = Place::Head { called: self.n > 1, entry };
+                    self.place = Place::Head { called: self.n > 1 };
                     if queue.count_in() {
                         return None;
                     }
-                    let mut leave = self.leave(queue, entry);
+                    let mut leave = self.leave(queue);
                     leave.counted = false;
                     leave.left = Some(self.leave_seat(queue, &mut leave.waker));
                     return Some(leave.with(Err(Refusal::QueueFull)));
@@ -167,13 +198,24 @@ impl Waiter {
         Some(leave.with(outcome))
     }
 
+    /// It is in the list, and to be counted.
+    #[cfg(feature = "std")]
+    fn enter_list(&mut self, queue: &Queue, entry: Entry) -> Option<Result<(), Refusal>> {
+        if queue.count_in() {
+            self.place = Place::Listed { entry };
+            queue.settle(queue.enter_list());
+            return None;
+        }
+        let mut leave = self.leave(queue);
+        leave.counted = false;
+        leave.list(entry);
+        Some(leave.with(Err(Refusal::QueueFull)))
+    }
+
     /// Claims what it was called for: the seat, or a permit.
-    fn arrive(
-        &mut self,
-        queue: &Queue,
-        entry: Entry,
-        cx: &mut Context<'_>,
-    ) -> Option<Result<(), Refusal>> {
+    fn arrive(&mut self, queue: &Queue, cx: &mut Context<'_>) -> Option<Result<(), Refusal>> {
+        #[cfg(feature = "std")]
+        let _ = cx;
         let n = self.n;
         let token = queue.claim(n, n == 1, |word| {
             if queue.is_tired(word) {
@@ -187,14 +229,12 @@ impl Waiter {
                 word.with(HEAD)
             }
         });
-        let mut leave = self.leave(queue, entry);
+        let mut leave = self.leave(queue);
         let outcome = match token {
             Token::Seat(after) if after.has(HEAD) => {
-                if n > 1 {
-                    queue.sit_down(n, entry);
-                }
+                queue.sit_down(n);
                 leave.forget();
-                self.place = Place::Head { called: false, entry };
+                self.place = Place::Head { called: false };
                 return None;
             }
             Token::Seat(after) => {
@@ -206,9 +246,12 @@ impl Waiter {
                 leave.forget();
                 return Some(Ok(()));
             }
+            #[cfg(feature = "std")]
+            Token::Permit => unreachable!("a request for several does not sleep in the queue"),
+            #[cfg(not(feature = "std"))]
             Token::Permit => {
                 leave.forget();
-                self.place = Place::queued(queue.listen_in_front(entry), entry, cx);
+                self.place = Place::queued(queue.listen_in_front(), cx);
                 queue.displace();
                 return None;
             }
@@ -219,10 +262,9 @@ impl Waiter {
 
     /// Takes the permits from the seat, or goes to sleep in it.
     fn poll_seated(&mut self, queue: &Queue, cx: &mut Context<'_>) -> Poll<Result<(), Refusal>> {
-        let Place::Head { called, entry } = &mut self.place else {
-            unreachable!("a waiter that is neither outside nor queued sits in the seat");
+        let Place::Head { called } = &mut self.place else {
+            unreachable!("a waiter that is neither outside nor asleep in line sits in the seat");
         };
-        let entry = *entry;
         let mut word = queue.word();
         if queue.is_tired(word) {
             cx.waker().wake_by_ref();
@@ -250,7 +292,7 @@ impl Waiter {
                         if self.n > 1 {
                             queue.stand_up(self.n);
                         }
-                        let mut leave = self.leave(queue, entry);
+                        let mut leave = self.leave(queue);
                         leave.left = Some(left);
                         leave.waker = waker;
                         return Poll::Ready(leave.with(outcome));
@@ -288,19 +330,24 @@ impl Waiter {
         }
     }
 
-    /// I10: leaves the line, wherever it stands, and passes on what it was called for. Returns
-    /// whether it gave back a permit that it had been handed.
-    pub(crate) fn cancel(&mut self, queue: &Queue) -> bool {
+    /// I10: leaves the line, wherever it stands, and passes on what it was called for. Returns how many
+    /// permits it gave back that it had been given.
+    pub(crate) fn cancel(&mut self, queue: &Queue) -> usize {
         match self.place {
-            Place::Outside | Place::GaveWay => false,
-            Place::Head { entry, .. } => {
-                let mut leave = self.leave(queue, entry);
+            Place::Outside | Place::GaveWay => 0,
+            Place::Head { .. } => {
+                let mut leave = self.leave(queue);
                 leave.left = Some(self.leave_seat(queue, &mut leave.waker));
-                false
+                0
             }
-            Place::Queued { entry, .. } => {
-                let mut leave = self.leave(queue, entry);
-                self.leave_queue().is_some_and(|listener| leave.queue(listener))
+            #[cfg(feature = "std")]
+            Place::Listed { entry } => {
+                self.place = Place::Outside;
+                self.leave(queue).list(entry)
+            }
+            Place::Queued { .. } => {
+                let mut leave = self.leave(queue);
+                self.leave_queue().map_or(0, |listener| leave.queue(listener))
             }
         }
     }
@@ -310,9 +357,7 @@ impl Waiter {
         self.place = Place::Outside;
         *waker = queue.head.take();
         let left = queue.vacate();
-        if self.n > 1 {
-            queue.stand_up(self.n);
-        }
+        queue.stand_up(self.n);
         left
     }
 
@@ -320,15 +365,15 @@ impl Waiter {
     fn leave_queue(&mut self) -> Option<EventListener> {
         match mem::replace(&mut self.place, Place::Outside) {
             Place::Queued { listener, .. } => Some(ManuallyDrop::into_inner(listener)),
-            Place::Outside | Place::GaveWay | Place::Head { .. } => None,
+            _ => None,
         }
     }
 
-    fn leave<'a>(&self, queue: &'a Queue, entry: Entry) -> Leave<'a> {
+    fn leave<'a>(&self, queue: &'a Queue) -> Leave<'a> {
         Leave {
             queue,
             n: self.n,
-            entry: Some(entry),
+            looks: self.n > 1,
             counted: true,
             left: None,
             granted: false,
@@ -338,10 +383,10 @@ impl Waiter {
 }
 
 impl Place {
-    fn queued(listener: EventListener, entry: Entry, cx: &mut Context<'_>) -> Self {
+    fn queued(listener: EventListener, cx: &mut Context<'_>) -> Self {
         // The first poll, which is about to follow, registers this waker and replaces none.
         let registered = WakerId::of(cx.waker());
-        Self::Queued { listener: ManuallyDrop::new(listener), registered, entry }
+        Self::Queued { listener: ManuallyDrop::new(listener), registered }
     }
 }
 
@@ -349,49 +394,54 @@ impl Place {
 struct Leave<'a> {
     queue: &'a Queue,
     n: usize,
-    /// As long as it is in the books, if it is large.
-    entry: Option<Entry>,
+    /// Whether it has changed what a duty depends on beside the word. A large request has: what the head
+    /// wants.
+    looks: bool,
     /// Whether it is counted as waiting.
     counted: bool,
     /// The word that it left behind, if it changed it.
     left: Option<Word>,
     /// Whether it takes its permits with it.
     granted: bool,
-    /// Its waker, if that was in the seat: dropped last.
+    /// Its waker, if it has that back: dropped last.
     waker: Option<Waker>,
 }
 
 impl Leave<'_> {
-    /// Leaves the queue before it is served, and passes on what it was called for. Returns whether that
-    /// was a permit.
-    fn queue(&mut self, listener: EventListener) -> bool {
+    /// Leaves the queue before it is served, and passes on what it was called for. Returns how many
+    /// permits that were.
+    fn queue(&mut self, listener: EventListener) -> usize {
         if !listener.discard() {
-            if self.n == 1
-                && let Some(next) = self.entry
-            {
-                self.queue.sizes.unit_left(next);
-            }
-            return false;
+            return 0;
         }
-        // Before others are called: they are not called past it any more.
-        self.strike_out();
         match self.queue.claim(self.n, false, Word::vacated) {
             Token::Seat(after) => self.queue.settle(after),
             Token::Permit => {
                 self.queue.release(1, || ());
-                return true;
+                return 1;
             }
             Token::Nothing => {}
         }
-        false
+        0
     }
 
-    /// Takes a large request out of the books.
-    fn strike_out(&mut self) {
-        if self.n > 1
-            && let Some(entry) = self.entry.take()
-        {
-            self.queue.sizes.leave(entry);
+    /// Likewise from the list.
+    #[cfg(feature = "std")]
+    fn list(&mut self, entry: Entry) -> usize {
+        self.looks = true;
+        let (left, waker) = self.queue.list.remove(entry);
+        self.waker = waker;
+        match left {
+            Left::Nothing => 0,
+            Left::Permits => {
+                self.queue.release(self.n, || ());
+                self.n
+            }
+            Left::Seat => {
+                self.left = Some(self.queue.vacate());
+                self.queue.stand_up(self.n);
+                0
+            }
         }
     }
 
@@ -410,8 +460,11 @@ impl Leave<'_> {
 impl Drop for Leave<'_> {
     fn drop(&mut self) {
         let permits = GiveBack { queue: self.queue, n: if self.granted { self.n } else { 0 } };
-        self.strike_out();
-        self.queue.leave(self.n > 1, self.counted, self.left);
+        #[cfg(not(feature = "std"))]
+        if self.n > 1 {
+            self.queue.list.leave();
+        }
+        self.queue.leave(self.looks, self.counted, self.left);
         drop(self.waker.take());
         mem::forget(permits);
     }

@@ -143,7 +143,7 @@ fn cancelled_large_waiter_does_not_hold_back_the_units_around_it() {
     let limiter = Limiter::new("cancel", 3);
     let held = take_all(&limiter);
     let first = waiter(&limiter, 1);
-    let large = waiter(&limiter, 2);
+    let large = waiter(&limiter, 3);
     let second = waiter(&limiter, 1);
     let third = waiter(&limiter, 1);
     drop(held);

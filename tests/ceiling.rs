@@ -154,20 +154,17 @@ fn raise_reaches_waiters_behind_cancelled_ones() {
     assert_at_rest(&limiter);
 }
 
-/// I6: each as soon as the one before it has its permits.
+/// I6: in one step, each with all its permits. Those of the first, which sits at the front, are kept.
 #[test]
-fn raise_calls_large_requests_one_after_another() {
+fn raise_grants_large_requests_at_once() {
     let limiter = limiter(1);
     let held = take_all(&limiter);
     let mut line = [3, 2, 1, 2].map(|n| waiter(&limiter, n));
     set(&limiter, 7);
-    assert_eq!(woken(&line), [true, false, false, false]);
-    assert!(line[0].run());
-    assert_eq!(woken(&line), [false, true, false, false]);
-    assert!(line[1].run());
-    assert_eq!(woken(&line), [false, false, true, false]);
-    assert!(line[2].run());
-    assert_eq!(woken(&line), [false; 4], "7 are in flight");
+    assert_eq!(woken(&line), [true, true, true, false]);
+    assert!(line[2].run() && line[1].run() && line[0].run());
+    assert_eq!(limiter.in_flight(), 7);
+    assert_eq!(woken(&line), [false; 4]);
     drop(held);
     assert!(!line[3].run());
     drop(line);
@@ -255,17 +252,15 @@ fn one_resume_ends_any_number_of_pauses() {
 
 /// I6: as with a raise.
 #[test]
-fn resume_calls_large_requests_one_after_another() {
+fn resume_grants_large_requests_behind_the_first() {
     let limiter = limiter(4);
     limiter.pause();
     let [first, second, third] = [2, 2, 1].map(|n| waiter(&limiter, n));
     limiter.resume();
-    assert!(first.is_woken() && !second.is_woken());
-    let first = first.granted();
-    assert!(second.is_woken() && !third.is_woken());
-    let second = second.granted();
+    assert!(first.is_woken() && second.is_woken() && !third.is_woken());
+    let (second, first) = (second.granted(), first.granted());
     assert!(!third.is_woken());
-    drop(first);
-    drop((second, third.granted()));
+    drop((first, second));
+    drop(third.granted());
     assert_at_rest(&limiter);
 }

@@ -5,7 +5,7 @@
 mod common;
 
 use common::{Request, Task, assert_at_rest, request, take_all, waiter, waiters, woken};
-use grmgr::{Limiter, TryAcquireError};
+use grmgr::{Limiter, Permit, TryAcquireError};
 
 fn with_patience(ceiling: usize, patience: u32) -> Limiter {
     Limiter::builder("order").ceiling(ceiling).patience(patience).build().unwrap()
@@ -256,16 +256,16 @@ fn large_request_moves_up_in_its_turn() {
     let limiter = with_patience(2, 16);
     let mut held = take_all(&limiter);
     let first = waiter(&limiter, 1);
-    let mut large = waiter(&limiter, 2);
+    let large = waiter(&limiter, 2);
     let last = waiter(&limiter, 1);
     held.pop();
     assert!(!large.is_woken());
     let permit = first.granted();
     held.pop();
-    assert!(large.is_woken());
-    assert!(!large.run());
+    assert!(!large.is_woken(), "one is not enough for it");
     assert!(!last.is_woken());
     drop(permit);
+    assert_eq!(limiter.in_flight(), 2, "granted where it sleeps");
     let permit = large.granted();
     assert!(!last.is_woken());
     drop(permit);
@@ -293,73 +293,40 @@ fn too_few_permits_for_a_large_head_are_a_loss() {
     assert_at_rest(&limiter);
 }
 
-/// I4, I2: calls are not addressed to anybody. One meant for the seat and one with a permit may
-/// be exchanged; the large request that ends up with a single permit gives it back and stays in
-/// front of those behind it.
-#[test]
-fn large_request_called_with_a_single_permit_keeps_its_place() {
-    let limiter = with_patience(4, 16);
-    let mut held = take_all(&limiter);
-    let [first, second] = waiters(&limiter);
-    held.pop();
-    held.pop();
-    assert_eq!(limiter.in_flight(), 3, "the second has been handed a permit");
-    let permit = first.granted();
-    let mut large = waiter(&limiter, 3);
-    let last = waiter(&limiter, 1);
-    drop(permit);
-    assert!(large.is_woken(), "called to the seat, which is vacant");
-    // It arrives first, and takes the seat; its permit is left to the large one.
-    let permit = second.granted();
-    assert!(!large.run());
-    assert_eq!(limiter.in_flight(), 3, "given back");
-    assert!(!last.is_woken());
-    drop(permit);
-    assert!(!large.run());
-    held.pop();
-    assert!(!last.is_woken());
-    let permits = large.granted();
-    assert!(!last.is_woken());
-    drop(permits);
-    drop((last.granted(), held));
-    assert_at_rest(&limiter);
-}
-
-/// As above, up to where the large request, for both permits of the limiter, has been called and
-/// is about to find only one.
-fn large_request_on_its_way(limiter: &Limiter) -> Request<'_> {
+/// Up to where a large request, for both permits of the limiter, is the first in line and one is
+/// free.
+fn large_request_with_too_few_permits(limiter: &Limiter) -> (Request<'_>, Permit<'_>) {
     let held = take_all(limiter);
     let [first, second] = waiters(limiter);
     drop(held);
     let permit = first.granted();
     let large = waiter(limiter, 2);
     drop(permit);
-    assert!(large.is_woken());
-    // Takes the seat to which the large request was called, and leaves it.
-    drop(second.granted());
-    large
+    assert!(!large.is_woken());
+    (large, second.granted())
 }
 
 /// I4: who has to wait comes after those who wait.
 #[test]
-fn newcomer_that_has_to_wait_comes_after_a_large_request_on_its_way() {
+fn newcomer_that_has_to_wait_comes_after_a_large_request() {
     let limiter = with_patience(2, 0);
-    let mut large = large_request_on_its_way(&limiter);
-    let mut newcomer = waiter(&limiter, 2);
-    while large.is_woken() || newcomer.is_woken() {
-        large.run();
-        newcomer.run();
-    }
-    assert!(large.is_done() && !newcomer.is_done());
+    let (large, permit) = large_request_with_too_few_permits(&limiter);
+    let newcomer = waiter(&limiter, 2);
+    drop(permit);
+    assert!(large.is_woken() && !newcomer.is_woken());
+    drop(large.granted());
+    drop(newcomer.granted());
+    assert_at_rest(&limiter);
 }
 
 /// I4: with a patience of 0 nobody ever overtakes.
 #[test]
-fn strict_line_is_not_overtaken_while_a_large_request_is_on_its_way() {
+fn strict_line_is_not_overtaken_while_a_large_request_waits() {
     let limiter = with_patience(2, 0);
-    let large = large_request_on_its_way(&limiter);
+    let (large, permit) = large_request_with_too_few_permits(&limiter);
     assert_eq!(limiter.try_acquire().map(drop), Err(TryAcquireError::NoPermits));
     assert!(!request(&limiter, 1).is_done());
+    drop(permit);
     drop(large.granted());
     assert_at_rest(&limiter);
 }

@@ -6,7 +6,7 @@
 mod common;
 
 use common::{Request, assert_at_rest, request, take_all, waiter, woken};
-use grmgr::{Limiter, OwnedPermit, Permit};
+use grmgr::{AcquireError, Limiter, OwnedPermit, Permit};
 use std::sync::{Arc, Mutex};
 
 const PATIENCES: [u32; 2] = [0, 16];
@@ -36,8 +36,9 @@ fn units_in_front_of_a_large_request_are_called_at_once() {
         let held = take_all(&limiter);
         let mut line = line(&limiter, &[1, 1, 1, 2, 1, 1]);
         drop(held);
-        assert_eq!(woken(&line), [true, true, true, false, false, false]);
-        // The large one is called when the place at the front is free, and all the others after it.
+        // The large one is granted what is left, and nobody behind it.
+        assert_eq!(woken(&line), [true, true, true, true, false, false]);
+        assert_eq!(limiter.in_flight(), 4, "one is for the first in line");
         let permits = run(&mut line);
         assert_eq!(permits.len(), 4);
         assert_eq!(woken(&line[4..]), [false, false], "nothing is left");
@@ -46,6 +47,109 @@ fn units_in_front_of_a_large_request_are_called_at_once() {
         drop(line);
         assert_at_rest(&limiter);
     }
+}
+
+/// I17: in one step, each large request with all its permits.
+#[test]
+fn raise_grants_units_and_large_requests_in_turn() {
+    for patience in PATIENCES {
+        let limiter = limiter(1, patience);
+        let held = take_all(&limiter);
+        let mut line = line(&limiter, &[1, 2, 1, 3, 1, 4, 1]);
+        let _ = limiter.set_ceiling(10);
+        assert_eq!(woken(&line), [true, true, true, true, true, false, false]);
+        assert_eq!(limiter.in_flight(), 1 + 7);
+        assert!(line.iter().all(|task| task.wakes() <= 1));
+        let permits = run(&mut line);
+        assert_eq!(permits.iter().map(Permit::count).sum::<usize>(), 8);
+        drop((permits, held));
+        drop(line);
+        assert_at_rest(&limiter);
+    }
+}
+
+/// I2, I10: what it was granted is for those behind it then.
+#[test]
+fn large_request_that_gives_up_when_granted_gives_all_back() {
+    for patience in PATIENCES {
+        let limiter = limiter(4, patience);
+        let held = take_all(&limiter);
+        let mut line = line(&limiter, &[1, 3, 1, 1, 1]);
+        drop(held);
+        assert_eq!(woken(&line), [true, true, false, false, false]);
+        drop(line.remove(1));
+        assert_eq!(woken(&line), [true; 4]);
+        assert_eq!(run(&mut line).len(), 4);
+        drop(line);
+        assert_at_rest(&limiter);
+    }
+}
+
+/// I2: whoever is dropped without having run, woken or not.
+#[test]
+fn dropped_line_leaves_nothing() {
+    for patience in PATIENCES {
+        let limiter = limiter(5, patience);
+        let held = take_all(&limiter);
+        let line = line(&limiter, &[1, 2, 1, 2, 3, 1]);
+        drop(held);
+        drop(line);
+        assert_at_rest(&limiter);
+    }
+}
+
+/// I9: as a unit that was handed its permit.
+#[test]
+fn large_request_keeps_what_it_was_granted_before_a_close() {
+    let limiter = limiter(3, 0);
+    let held = take_all(&limiter);
+    let mut line = line(&limiter, &[1, 2, 2]);
+    drop(held);
+    assert_eq!(woken(&line), [true, true, false]);
+    limiter.close();
+    assert!(line[2].is_woken());
+    line[1].run();
+    assert_eq!(line[1].take().unwrap().unwrap().count(), 2);
+    line[2].run();
+    assert_eq!(line[2].take().unwrap().unwrap_err(), AcquireError::Closed);
+    drop(line);
+    assert_eq!((limiter.in_flight(), limiter.waiting()), (0, 0));
+}
+
+/// I5.
+#[test]
+fn paused_limiter_grants_no_large_request() {
+    let limiter = limiter(3, 0);
+    let held = take_all(&limiter);
+    let mut line = line(&limiter, &[1, 2]);
+    limiter.pause();
+    drop(held);
+    assert_eq!(woken(&line), [false, false]);
+    limiter.resume();
+    assert_eq!(woken(&line), [true, true]);
+    drop(run(&mut line));
+    drop(line);
+    assert_at_rest(&limiter);
+}
+
+/// I4: permits are kept for one that sleeps behind nobody, and not after it has gone.
+#[test]
+fn permits_are_kept_for_a_large_request_that_came_to_the_front() {
+    let limiter = limiter(3, 2);
+    let mut held = take_all(&limiter);
+    let first = waiter(&limiter, 1);
+    let large = waiter(&limiter, 3);
+    held.pop();
+    held.push(first.granted());
+    held.pop();
+    assert!(!large.is_woken());
+    drop(limiter.try_acquire().expect("one loss"));
+    assert!(limiter.try_acquire().is_err(), "kept for it");
+    assert_eq!(large.wakes(), 0);
+    drop(large);
+    drop(limiter.try_acquire().expect("it has gone"));
+    drop(held);
+    assert_at_rest(&limiter);
 }
 
 /// Each stretch of units is called at once, whatever stands in front of it and behind it.
@@ -77,8 +181,8 @@ fn raise_calls_exactly_the_units_in_front_of_a_large_request() {
     let _ = limiter.set_ceiling(4);
     assert_eq!(woken(&line), [true, true, true, false, false, false]);
     let _ = limiter.set_ceiling(9);
-    assert_eq!(woken(&line), [true, true, true, true, false, false]);
-    drop((run(&mut line), run(&mut line), held));
+    assert_eq!(woken(&line), [true; 6]);
+    drop((run(&mut line), held));
     drop(line);
     assert_at_rest(&limiter);
 }

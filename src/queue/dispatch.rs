@@ -70,31 +70,57 @@ impl Queue {
                     self.idle.notify_additional_relaxed(usize::MAX);
                 }),
                 // With CALLED set nobody else wakes the head until it has looked.
-                Duty::WakeHead => self.replace(word, word.with(CALLED)).inspect(|&word| {
-                    // I18: if its waker panics, what is left to do is done all the same.
-                    let rest = FulfilOnDrop { queue: self, word };
-                    self.head.wake();
-                    mem::forget(rest);
-                }),
+                Duty::WakeHead => {
+                    self.replace(word, word.with(CALLED)).map(|word| self.wake_head(word))
+                }
                 Duty::Call { seat, permits } => {
                     rounds += 1;
                     self.call(word, seat, permits, tired)
                 }
-                Duty::CallAll => self.dispatch(word, word.without(QUEUED), || {
-                    self.notify(usize::MAX, 0);
+                #[cfg(feature = "std")]
+                Duty::Serve => self.serve(word).map(|served| {
+                    let word = self.publish();
+                    self.wake(word, || served.wake())
                 }),
+                Duty::CallAll => {
+                    let done = self.dispatch(word, word.without(QUEUED), || {
+                        self.notify(usize::MAX, 0);
+                    });
+                    #[cfg(feature = "std")]
+                    let done = done.map(|word| self.wake(word, || self.list.close().wake()));
+                    done
+                }
             };
             word = done.unwrap_or_else(|found| found);
         }
     }
 
+    /// Wakes the head that has just been called, or looks on its behalf; returns the word after it.
+    fn wake_head(&self, word: Word) -> Word {
+        #[cfg(feature = "std")]
+        if let Some(served) = self.look_for_seated() {
+            let word = self.publish();
+            return self.wake(word, || served.wake());
+        }
+        self.wake(word, || self.head.wake())
+    }
+
+    /// I18: if a waker panics, what `word` obliges to is done all the same.
+    fn wake(&self, word: Word, wake: impl FnOnce()) -> Word {
+        let rest = FulfilOnDrop { queue: self, word };
+        wake();
+        mem::forget(rest);
+        word
+    }
+
     /// Relaxed: ordered by the read-modify-write that brought the word about. Waiters that left the
-    /// word as it was may be missed here. Then too few are called, which shows that there are more; or
-    /// a permit is handed to a large one, which gives it back.
+    /// word as it was may be missed here. Then too few are called, which shows that there are more.
+    /// Without `std` a permit may be handed to a large one then, which gives it back.
     fn line_as_known(&self, tired: bool) -> Line {
         Line {
             waiting: self.waiting(),
-            units_in_front: if tired { 0 } else { self.sizes.units_in_front() },
+            listed: self.list.known(),
+            first_only: tired || cfg!(not(feature = "std")) && self.list.any(),
             head_wants: self.head_wants(),
             alone_above: self.alone_above(),
         }
@@ -124,7 +150,7 @@ impl Queue {
     /// permit.
     ///
     /// QUEUED is lowered first and raised again only if somebody may be left: everybody asked for
-    /// was there, and there are waiters at all. A waiter that saw it set before is asleep already
+    /// was there, and there are waiters at all; or some sleep in the list. A waiter that saw it set before is asleep already
     /// and has been counted, so we find it; one that comes later sets it itself. DISPATCH keeps
     /// the line from looking empty meanwhile, and others from calling: they leave it to us, who
     /// look again at the end.
@@ -138,9 +164,16 @@ impl Queue {
         self.set_tired(tired);
 
         let tokens = usize::from(seat) + permits;
-        self.sizes.call(tokens, seat);
+        #[cfg(feature = "std")]
+        if self.list.any() {
+            self.list.set_first_in_line(true);
+        }
         let missed = tokens - self.notify(tokens, permits);
-        let more = missed == 0 && self.waiting() > 0;
+        #[cfg(feature = "std")]
+        if missed == 0 && self.list.any() {
+            self.list.set_first_in_line(false);
+        }
+        let more = self.waiting() > 0 && (missed == 0 || self.list.any());
 
         // What reached nobody is taken back: permits, as far as they are not claimed by waiters
         // that had been called before. If that leaves one token, it is the open seat; or, if that
@@ -223,7 +256,7 @@ impl Queue {
         }
     }
 
-    /// Notifies up to `n` sleepers, the displaced first, with `permits` handed over among them.
+    /// Notifies up to `n` sleepers in the queue, with `permits` handed over among them.
     /// Returns how many there were.
     ///
     /// QUEUED has just been lowered. A waiter that finds it set, after it went to sleep and was
@@ -235,14 +268,11 @@ impl Queue {
         // Release also for the permits: who claims one need not be who is notified of it, and must
         // see the same.
         self.counts.fetch_add(permits as u64 * Counts::HANDED, AcqRel);
-        let mut reached = 0;
-        if self.sizes.any() {
-            reached = self.front.notify_additional_relaxed(n);
-        }
-        if reached < n {
-            reached += self.line.notify_additional_relaxed(n - reached);
-        }
-        reached
+        #[cfg(not(feature = "std"))]
+        let in_front = if self.list.any() { self.front.notify_additional_relaxed(n) } else { 0 };
+        #[cfg(feature = "std")]
+        let in_front = 0;
+        in_front + self.line.notify_additional_relaxed(n - in_front)
     }
 
     /// Takes up to `n` handed permits that nobody has claimed and returns how many. If there are any

@@ -41,8 +41,11 @@ struct Waiter {
     /// How many losses more than are known it may have: it may have been called while it entered, and
     /// permits may have come back in the course of a step.
     doubt: u32,
-    /// It was called with a single permit, which it could not use, and keeps its place.
-    displaced: bool,
+    /// A large request that came when all in line had their permits. It may be at the front, where it
+    /// looks for itself.
+    came_first: bool,
+    /// A large request that has been granted its permits where it sleeps, and has not run.
+    granted: bool,
 }
 
 /// What must become of a request that does not stand in line.
@@ -123,7 +126,16 @@ impl Reference {
     }
 
     pub(crate) fn in_flight(&self) -> usize {
-        self.held + self.handed
+        self.held + self.handed + self.granted()
+    }
+
+    fn granted(&self) -> usize {
+        self.line.iter().filter(|waiter| waiter.granted).map(|waiter| waiter.n).sum()
+    }
+
+    /// Those that have not been granted all they ask for as a large request.
+    fn open(&self) -> usize {
+        self.line.iter().filter(|waiter| !waiter.granted).count()
     }
 
     pub(crate) fn waiting(&self) -> usize {
@@ -173,11 +185,11 @@ impl Reference {
     }
 
     fn called(&self) -> usize {
-        self.line.iter().filter(|waiter| waiter.called).count()
+        self.line.iter().filter(|waiter| waiter.called && !waiter.granted).count()
     }
 
     fn has_large(&self) -> bool {
-        self.line.iter().any(|waiter| waiter.n > 1)
+        self.line.iter().any(|waiter| waiter.n > 1 && !waiter.granted)
     }
 
     fn find(&self, id: Id) -> usize {
@@ -223,7 +235,7 @@ impl Reference {
         }
         // I4, strict: nobody who has no permits yet is overtaken. A request for several is not
         // served by having been handed one.
-        if self.line.len() > self.handed || self.has_large() {
+        if self.open() > self.handed || self.has_large() {
             Newcomer::Short
         } else {
             Newcomer::Either
@@ -233,11 +245,10 @@ impl Reference {
     /// Whether a request that may not overtake is called as soon as it stands in line: all before
     /// it have been called, and there is something for it besides.
     pub(crate) fn would_be_called_at_once(&self, n: usize) -> bool {
-        let called_for_free = self.called() - self.handed;
-        self.called() == self.line.len()
-            && self.fits(n)
-            && self.free() > called_for_free
-            && (called_for_free == 0 || n == 1 && !self.has_large())
+        let called = self.line.iter().filter(|waiter| waiter.called && !waiter.granted);
+        let kept = called.map(|waiter| waiter.n).sum::<usize>() - self.handed;
+        self.called() == self.open()
+            && (kept == 0 && self.fits(n) || !self.paused && self.free() >= kept + n)
     }
 
     pub(crate) fn queue_is_full(&self) -> bool {
@@ -249,7 +260,8 @@ impl Reference {
     }
 
     pub(crate) fn entered(&mut self, id: Id, n: usize) {
-        let first = self.called() == self.line.len() && self.called() == self.handed;
+        let first = self.called() == self.open() && self.called() == self.handed;
+        let came_first = n > 1 && first;
         let doubt = first && self.free() > 0 && !self.fits(n);
         if doubt {
             self.head = Some(id);
@@ -261,14 +273,21 @@ impl Reference {
             losses: 0,
             looked: first,
             doubt: u32::from(doubt),
-            displaced: false,
+            came_first,
+            granted: false,
         });
     }
 
     /// A request in line was polled, with this result; `in_flight` is what is counted now.
     pub(crate) fn polled(&mut self, id: Id, result: Polled, in_flight: usize) {
         let at = self.find(id);
-        let Waiter { n, called, .. } = self.line[at];
+        let Waiter { n, called, granted, .. } = self.line[at];
+        if granted {
+            assert_eq!(result, Polled::Granted, "granted, and not admitted (I3)");
+            self.remove(id);
+            self.held += n;
+            return;
+        }
         if self.closed {
             assert!(called, "closed, but a waiter was not woken (I9)");
             match result {
@@ -303,7 +322,9 @@ impl Reference {
                 assert!(n > 1 || !holds_permit, "called with a permit, and not admitted (I3)");
                 assert!(n > 1 || !self.fits(n), "called, fits, and not admitted (I3)");
                 assert!(!is_head || !self.fits(n), "called, fits, and not admitted (I3)");
-                let handed = in_flight.checked_sub(self.held).expect("a permit is missing (I2)");
+                let handed = in_flight
+                    .checked_sub(self.held + self.granted())
+                    .expect("a permit is missing (I2)");
                 let gave_back = handed + 1 == self.handed;
                 assert!(handed == self.handed || gave_back, "a permit was lost or made (I2)");
                 assert!(!gave_back || n > 1, "a waiter gave back a permit it could use (I3)");
@@ -320,12 +341,10 @@ impl Reference {
                     let mut waiter = self.line.remove(at).expect("it is there");
                     waiter.losses += 1;
                     waiter.looked = true;
-                    waiter.displaced = false;
                     self.line.push_front(waiter);
                     self.before.free = self.free();
                 } else {
                     self.line[at].looked = false;
-                    self.line[at].displaced = true;
                 }
             }
             Polled::Closed => unreachable!(),
@@ -387,19 +406,30 @@ impl Reference {
 
     /// Ends a step: checks who has been woken by it and takes that over.
     pub(crate) fn settle(&mut self, in_flight: usize, is_woken: impl Fn(Id) -> bool) {
-        let handed = in_flight.checked_sub(self.held).expect("a permit is missing (I2)");
         let uncalled: Vec<Id> =
             self.line.iter().filter(|waiter| !waiter.called).map(|waiter| waiter.id).collect();
         let woken: Vec<Id> = uncalled.iter().copied().filter(|&id| is_woken(id)).collect();
+        if !self.closed {
+            self.grant_large(&woken, in_flight);
+        }
+        if self.head.is_some_and(|head| self.line[self.find(head)].granted) {
+            self.head = None;
+        }
+        let handed =
+            in_flight.checked_sub(self.held + self.granted()).expect("a permit is missing (I2)");
         self.handed = handed;
 
         // I1: what was granted or handed in this step was there.
         if in_flight > self.before.in_flight || handed > self.before.handed {
             assert!(!self.paused, "granted while paused (I5)");
-            let last = self.held;
-            let alone = handed == 0 && in_flight == last && self.ceiling() > 0;
+            let granted = self.line.iter().filter(|waiter| waiter.granted).count();
+            let alone = match granted {
+                0 => self.before.in_flight <= self.before.handed,
+                1 => self.held == 0,
+                _ => false,
+            };
             assert!(
-                in_flight <= self.ceiling() || alone && self.before.in_flight <= self.before.handed,
+                in_flight <= self.ceiling() || alone && handed == 0 && self.ceiling() > 0,
                 "granted beyond the ceiling (I1)"
             );
         }
@@ -418,14 +448,14 @@ impl Reference {
         for waiter in &mut self.line {
             if woken.contains(&waiter.id) {
                 waiter.called = true;
-                waiter.displaced = false;
             }
         }
         let called = self.called();
         let free = self.free();
         assert!(handed <= called, "a handed permit has no owner (I2)");
         assert!(called <= handed + 1, "woken for nothing");
-        if !woken.is_empty() {
+        let granted = |id: &Id| self.line[self.find(*id)].granted;
+        if !woken.iter().all(granted) {
             assert!(free > 0 && called == handed + 1, "woken, and nothing is free for it");
         }
         if let Some(head) = self.head {
@@ -433,24 +463,44 @@ impl Reference {
             assert_eq!(head_called, called > handed, "another was called in place of the head");
         }
 
-        // I17: the units in front of the first large request are called as if it were not there, and
-        // nobody behind it; it is called to the front when all of them have been called before.
+        // I3, I6, I17: as many as stand in line are called, in order, while there are permits for them.
         let permits = if self.paused { 0 } else { self.ceiling().saturating_sub(self.held) };
-        let large = self.line.iter().position(|waiter| waiter.n > 1).unwrap_or(self.line.len());
-        let (units, rest) = self.line.make_contiguous().split_at(large);
-        let woken_units = units.iter().filter(|waiter| woken.contains(&waiter.id)).count();
-        let called_units = units.iter().filter(|waiter| waiter.called).count();
-        if woken_units < woken.len() {
-            assert_eq!(woken, [rest[0].id], "called past a large request (I4)");
+        let is_new = |waiter: &Waiter| woken.contains(&waiter.id);
+        let called_before = self.line.iter().filter(|waiter| waiter.called && !is_new(waiter));
+        let promised: usize = called_before.map(|waiter| waiter.n).sum();
+        let mut left = permits.saturating_sub(promised);
+        let mut alone = self.held + promised == 0 && permits > 0;
+        let mut stopped = false;
+        for waiter in &self.line {
+            if is_new(waiter) || !waiter.called {
+                let due = !stopped && (waiter.n <= left || alone);
+                assert_eq!(is_new(waiter), due, "too few or too many woken (I3, I6, I17)");
+                left = left.saturating_sub(waiter.n);
+                alone = false;
+                stopped |= !due;
+            }
         }
-        // I3, I6: exactly as many as there are permits for; nobody less, nobody more.
-        let still_called = called_units - woken_units;
-        let expected = still_called.max(permits.min(units.len()));
-        assert_eq!(called_units, expected, "too few or too many woken (I3, I6, I17)");
+        self.count_losses_of_a_large_head(in_flight);
         if free > 0 && called == handed {
             self.check_first_has_seen();
         }
-        self.count_losses_of_a_large_head(in_flight);
+    }
+
+    /// Those woken that are large have been granted their permits; but one that came first may look for
+    /// itself, which shows in what is counted.
+    fn grant_large(&mut self, woken: &[Id], in_flight: usize) {
+        for waiter in &mut self.line {
+            waiter.granted |= waiter.n > 1 && woken.contains(&waiter.id);
+        }
+        // At most one unit has been called without a permit; none, if the large request is at the front.
+        let is_called_unit =
+            |waiter: &&Waiter| waiter.n == 1 && (waiter.called || woken.contains(&waiter.id));
+        let units = self.line.iter().filter(is_called_unit).count();
+        let granted = self.granted();
+        let may_look = |waiter: &&mut Waiter| waiter.came_first && woken.contains(&waiter.id);
+        if let Some(first) = self.line.iter_mut().find(may_look) {
+            first.granted = in_flight - self.held != units + granted - first.n;
+        }
     }
 
     /// I4: what comes back and is not enough for a large head is a loss, though it is not woken.
@@ -470,24 +520,30 @@ impl Reference {
 
     /// I4: called in the order of the line.
     fn check_order(&self, uncalled: &[Id], woken: &[Id]) {
-        let displaced = |id: Id| self.line[self.find(id)].displaced;
-        let head_first = self.head.is_some_and(|head| uncalled.contains(&head));
-        if woken.len() == 1 && !head_first && uncalled.iter().any(|&id| displaced(id)) {
-            assert!(displaced(woken[0]), "called before one that keeps its place (I4)");
-        } else {
-            assert_eq!(woken, &uncalled[..woken.len()], "called out of order (I4)");
-        }
+        assert_eq!(woken, &uncalled[..woken.len()], "called out of order (I4)");
     }
 
     /// I3, with permits free and nobody called for them.
     fn check_first_has_seen(&mut self) {
-        let Some(first) = self.line.iter().find(|waiter| !waiter.called) else {
+        let fits = |n| self.fits(n);
+        let Some(at) = self.line.iter().position(|waiter| !waiter.called) else {
             return;
         };
+        let first = &self.line[at];
         // I17: a large request that has the place at the front sleeps until there is enough for it.
-        let may_sleep = first.n > 1 && !self.fits(first.n) && first.looked;
+        let may_sleep = first.n > 1 && !fits(first.n) && (first.looked || !first.came_first);
         assert!(may_sleep, "the first in line sleeps beside a free permit (I3)");
-        assert!(self.head.is_none_or(|head| head == first.id), "two heads (I4)");
-        self.head = Some(first.id);
+        let id = first.id;
+        assert!(self.head.is_none_or(|head| head == id), "two heads (I4)");
+        if self.head.is_none() {
+            // It has come to the front. What was free then was too little for it, if anything was.
+            self.head = Some(id);
+            let first = &mut self.line[at];
+            if self.has_released {
+                first.losses += 1;
+            } else {
+                first.doubt += 1;
+            }
+        }
     }
 }

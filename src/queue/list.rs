@@ -1,0 +1,332 @@
+//! The *list*: the second part of the line, whose waiters are called by name.
+//!
+//! Those that sleep in an [`Event`](event_listener::Event) are called anonymously, so all of them must
+//! ask for the same: one permit. From the first large request on, one for more than one permit, waiters
+//! therefore sleep in a list: units too, as long as it is not empty. All in the list stand behind all in
+//! the queue. They are served in order, each *granted* all that it asks for where it sleeps; a unit that
+//! is the first in line is called to the seat instead, so that newcomers may take its permit before it.
+//! A large request that is the first in line takes the seat asleep: permits pass it over, or are kept
+//! for it, as for every head.
+//!
+//! A limiter whose requests are all for one permit never locks. Without `std` there is no lock: large
+//! requests sleep in the queue like all others, and nothing is handed over while one is in line.
+
+use core::mem;
+use core::task::Waker;
+
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::vec;
+use alloc::vec::Vec;
+use std::sync::PoisonError;
+
+use super::Queue;
+use crate::state::{CALLED, CLOSED, FAIR, HEAD, Listed, Word};
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use crate::sync::const_unless_loom;
+
+/// A waiter's place in the list: the later, the larger.
+pub(crate) type Entry = u64;
+
+/// What a listed waiter is woken for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// All that it asked for, counted in flight.
+    Granted,
+    /// The seat, in its name: it has been called and has not looked yet.
+    Seated,
+    /// Nothing: the limiter is closed.
+    Closed,
+}
+
+pub(crate) struct List {
+    /// What is [`Listed`]: one of the values below, or what the first in line asks for. Relaxed: made
+    /// known by the read-modify-writes of the word that follow.
+    known: AtomicU32,
+    /// Made for the first waiter.
+    waiters: Mutex<Option<Box<Waiters>>>,
+}
+
+const NOBODY: u32 = 0;
+const BEHIND: u32 = u32::MAX;
+const SEATED: u32 = u32::MAX - 1;
+
+#[derive(Default)]
+struct Waiters {
+    next: Entry,
+    /// In the order of the line.
+    asleep: BTreeMap<Entry, Sleeper>,
+    /// Those that have not run since they were woken.
+    answered: BTreeMap<Entry, (usize, Answer)>,
+    /// Whether nobody sleeps in the queue, in front of the list.
+    first_in_line: bool,
+    /// Whether the first, a large request, is in the seat.
+    seated: bool,
+}
+
+struct Sleeper {
+    n: usize,
+    waker: Waker,
+}
+
+/// What a waiter that gives up leaves behind, for the caller to pass on.
+pub(crate) enum Left {
+    Nothing,
+    /// All that it had asked for, counted in flight.
+    Permits,
+    Seat,
+}
+
+impl List {
+    const_unless_loom! {
+        pub(crate) fn new() -> Self {
+            Self { known: AtomicU32::new(NOBODY), waiters: Mutex::new(None) }
+        }
+    }
+
+    #[inline]
+    pub(super) fn known(&self) -> Listed {
+        match self.known.load(Relaxed) {
+            NOBODY => Listed::Nobody,
+            BEHIND => Listed::Behind,
+            SEATED => Listed::Seated,
+            n => Listed::First(n as usize),
+        }
+    }
+
+    /// Whether anybody sleeps in the list.
+    #[inline]
+    pub(crate) fn any(&self) -> bool {
+        self.known.load(Relaxed) != NOBODY
+    }
+
+    fn update<R>(&self, change: impl FnOnce(&mut Waiters) -> R) -> R {
+        let mut waiters = self.waiters.lock().unwrap_or_else(PoisonError::into_inner);
+        let waiters = waiters.get_or_insert_default();
+        let result = change(waiters);
+        self.known.store(waiters.known(), Relaxed);
+        result
+    }
+
+    /// A request for `n` goes to sleep at the end, if it is large or others sleep here already.
+    pub(crate) fn push(&self, n: usize, waker: &Waker) -> Option<Entry> {
+        if n == 1 && !self.any() {
+            return None;
+        }
+        let waker = waker.clone();
+        self.update(|list| {
+            if n == 1 && list.asleep.is_empty() {
+                return None;
+            }
+            let entry = list.next;
+            list.next += 1;
+            list.asleep.insert(entry, Sleeper { n, waker });
+            Some(entry)
+        })
+    }
+
+    /// What a waiter has been woken for; `None` if it sleeps on, to be woken by `waker`.
+    pub(crate) fn poll(&self, entry: Entry, waker: &Waker) -> Option<Answer> {
+        let (answer, has_waker) = self.update(|list| match list.asleep.get(&entry) {
+            Some(sleeper) => (None, sleeper.waker.will_wake(waker)),
+            None => (list.take_answer(entry), true),
+        });
+        if has_waker {
+            return answer;
+        }
+        // Cloned and dropped outside the lock: a waker is another's code and may use the limiter.
+        let mut waker = waker.clone();
+        self.update(|list| match list.asleep.get_mut(&entry) {
+            Some(sleeper) => {
+                mem::swap(&mut sleeper.waker, &mut waker);
+                None
+            }
+            None => list.take_answer(entry),
+        })
+    }
+
+    /// A waiter gives up. Its waker is to be dropped when all is done.
+    pub(crate) fn remove(&self, entry: Entry) -> (Left, Option<Waker>) {
+        self.update(|list| {
+            let is_first = list.asleep.keys().next() == Some(&entry);
+            let left = match list.asleep.remove(&entry) {
+                Some(sleeper) if is_first && list.seated => {
+                    list.seated = false;
+                    (Left::Seat, Some(sleeper.waker))
+                }
+                Some(sleeper) => (Left::Nothing, Some(sleeper.waker)),
+                None => match list.take_answer(entry) {
+                    Some(Answer::Granted) => (Left::Permits, None),
+                    Some(Answer::Seated) => (Left::Seat, None),
+                    Some(Answer::Closed) | None => (Left::Nothing, None),
+                },
+            };
+            list.first_in_line &= !list.asleep.is_empty();
+            left
+        })
+    }
+
+    /// Permits granted that their waiters have not seen yet.
+    #[cfg(feature = "stats")]
+    pub(crate) fn unseen(&self) -> usize {
+        let waiters = self.waiters.lock().unwrap_or_else(PoisonError::into_inner);
+        waiters.as_ref().map_or(0, |list| {
+            let granted = |&(n, answer): &(usize, Answer)| (answer == Answer::Granted).then_some(n);
+            list.answered.values().filter_map(granted).sum()
+        })
+    }
+
+    /// Whether nobody sleeps in front of the list. A unit that enters the queue after all says so, and
+    /// so does a call, before it notifies: if it reaches fewer than it has asked for, that stands.
+    pub(crate) fn set_first_in_line(&self, first_in_line: bool) {
+        self.update(|list| list.first_in_line = first_in_line && !list.asleep.is_empty());
+    }
+
+    /// Answers all: the limiter is closed.
+    pub(super) fn close(&self) -> Wakers {
+        self.update(|list| {
+            list.seated = false;
+            let answers = vec![Answer::Closed; list.asleep.len()];
+            list.answer(answers)
+        })
+    }
+}
+
+impl Waiters {
+    fn known(&self) -> u32 {
+        match self.asleep.first_key_value() {
+            None => NOBODY,
+            Some(_) if !self.first_in_line => BEHIND,
+            Some(_) if self.seated => SEATED,
+            Some((_, first)) => first.n as u32,
+        }
+    }
+
+    fn take_answer(&mut self, entry: Entry) -> Option<Answer> {
+        self.answered.remove(&entry).map(|(_, answer)| answer)
+    }
+
+    /// Answers as many as there are answers; they are to be woken.
+    fn answer(&mut self, answers: Vec<Answer>) -> Wakers {
+        let mut answer = |answer| {
+            let (entry, Sleeper { n, waker }) = self.asleep.pop_first().expect("counted before");
+            self.answered.insert(entry, (n, answer));
+            waker
+        };
+        let wakers: Vec<Waker> = answers.into_iter().map(&mut answer).collect();
+        if self.asleep.is_empty() {
+            // Others may enter the queue again.
+            self.first_in_line = false;
+        }
+        Wakers(wakers.into_iter())
+    }
+}
+
+impl Queue {
+    /// Serves the list with what `word` has for it. The caller [`publish`](Queue::publish)es after it.
+    pub(super) fn serve(&self, word: Word) -> Result<Wakers, Word> {
+        let mut sat_down = None;
+        let served = self.list.update(|list| {
+            if list.seated || !list.first_in_line {
+                return Ok(Wakers::default());
+            }
+            let mut kept = self.head_wants();
+            let mut next = word;
+            let mut answers = Vec::new();
+            for &Sleeper { n, .. } in list.asleep.values() {
+                let vacant = !next.has(HEAD | CALLED);
+                if vacant && n == 1 && next.free() > 0 {
+                    kept = 1;
+                    next = next.with(HEAD | CALLED);
+                    answers.push(Answer::Seated);
+                } else if vacant && self.admits(next, n) || !vacant && next.free() >= kept + n {
+                    next = next.plus(n);
+                    answers.push(Answer::Granted);
+                } else {
+                    if vacant && n > 1 {
+                        // I4: as for every head, that it finds too little is a loss.
+                        let is_last_loss = next.free() > 0 && self.patience <= 1;
+                        next = next.with(if is_last_loss { HEAD | FAIR } else { HEAD });
+                        // First: whoever sees HEAD must know what it wants.
+                        self.sit_down(n);
+                        sat_down = Some(n);
+                    }
+                    break;
+                }
+            }
+            self.replace(word, next)?;
+            if !word.has(HEAD | CALLED) && next.has(HEAD) {
+                self.begin_head();
+                if sat_down.is_some() && next.free() > 0 {
+                    self.count_loss();
+                }
+            }
+            let wakers = list.answer(answers);
+            list.seated = sat_down.is_some();
+            Ok(wakers)
+        });
+        if served.is_err()
+            && let Some(n) = sat_down
+        {
+            self.stand_up(n);
+            return Err(self.publish());
+        }
+        served
+    }
+
+    /// Looks for the large request that sleeps in the seat and has just been called, if there is one. The
+    /// caller [`publish`](Queue::publish)es after it.
+    pub(super) fn look_for_seated(&self) -> Option<Wakers> {
+        if !self.list.any() {
+            return None;
+        }
+        self.list.update(|list| {
+            if !list.seated {
+                return None;
+            }
+            let (_, &Sleeper { n, .. }) = list.asleep.first_key_value()?;
+            let mut word = self.word();
+            loop {
+                let (next, answer) = if word.has(CLOSED) {
+                    (word.vacated(), Some(Answer::Closed))
+                } else if self.admits(word, n) {
+                    (word.vacated().plus(n), Some(Answer::Granted))
+                } else {
+                    (word.without(CALLED), None)
+                };
+                match self.replace(word, next) {
+                    Ok(_) => {
+                        let answers: Vec<Answer> = answer.into_iter().collect();
+                        if !answers.is_empty() {
+                            list.seated = false;
+                            self.stand_up(n);
+                        }
+                        return Some(list.answer(answers));
+                    }
+                    Err(found) => word = found,
+                }
+            }
+        })
+    }
+}
+
+/// Waiters that have been answered, to be woken in this order, outside the lock.
+#[derive(Default)]
+#[must_use]
+pub(super) struct Wakers(vec::IntoIter<Waker>);
+
+impl Wakers {
+    pub(super) fn wake(mut self) {
+        for waker in self.0.by_ref() {
+            waker.wake();
+        }
+    }
+}
+
+/// I18: if one of them panics, the others are woken all the same.
+impl Drop for Wakers {
+    fn drop(&mut self) {
+        self.0.by_ref().for_each(Waker::wake);
+    }
+}
