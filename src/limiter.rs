@@ -70,9 +70,8 @@ pub(crate) const MANUAL: &str = "manual";
 ///   that are free beyond the one it was woken for. If it has used up its patience, or with a patience
 ///   of 0, newcomers wait, too.
 /// - A waiting future that is forgotten ([`core::mem::forget`]) stays in line for good.
-/// - A request that enters or gives up at the very moment at which a large request does, or at which
-///   permits are handed over, may be served on the wrong side of it. Without `std`, waiters in front of
-///   a large request that is not the first in line are woken one after another.
+/// - A request that enters at the very moment at which a large request does may be served on either side
+///   of it. Without `std`, waiters are woken one after another while a large request is in line.
 ///
 /// # Wakers
 ///

@@ -229,6 +229,11 @@ impl<F: Future> Task<F> {
         self.future = None;
     }
 
+    /// Its output, once, if it has finished.
+    pub fn take(&self) -> Option<F::Output> {
+        self.output.take()
+    }
+
     /// Its output, once.
     pub fn output(&self) -> F::Output {
         self.output.take().expect("the task has not finished: it was not woken")

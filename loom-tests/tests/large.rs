@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use grmgr::Limiter;
+use grmgr::{AcquireOwned, Limiter, OwnedPermit};
 use loom_tests::{
     Task, acquire, assert_at_rest, model, request, run_all, serve, serve_all, spawn, strict,
 };
@@ -51,8 +51,9 @@ fn large_newcomer_in_the_seat_meets_a_release() {
     });
 }
 
+/// Two releases: one for the head, and one that may be for a large request that enters just then.
 #[test]
-fn large_newcomer_that_is_handed_a_permit_gives_it_back() {
+fn large_newcomer_meets_the_call_of_the_head() {
     model(|| {
         let limiter = Arc::new(Limiter::new("", 2));
         let [first, second] = [(); 2].map(|()| limiter.try_acquire_owned().unwrap());
@@ -72,10 +73,9 @@ fn large_newcomer_that_is_handed_a_permit_gives_it_back() {
     });
 }
 
-/// The third release hands a permit to whoever sleeps in the queue, which it believes to be a small
-/// request; the large one enters just then.
+/// The third release finds the queue empty, or the large request that enters just then.
 #[test]
-fn displaced_large_request_is_served_before_later_ones() {
+fn large_newcomer_meets_a_call_that_reaches_nobody() {
     model(|| {
         let limiter = strict(3);
         let [first, second, third] = [(); 3].map(|()| limiter.try_acquire_owned().unwrap());
@@ -87,7 +87,6 @@ fn displaced_large_request_is_served_before_later_ones() {
         let mut large = request(&limiter, 2);
         let mut last = request(&limiter, 3);
         releaser.join().unwrap();
-        // If it was called with one permit it gives that back and waits on.
         large.run();
         run_all(&mut [&mut head, &mut unit]);
         drop((head.output().unwrap(), unit.output().unwrap()));
@@ -100,9 +99,9 @@ fn displaced_large_request_is_served_before_later_ones() {
     });
 }
 
-/// As above, with the seat given up when the large request is about to sleep in front of the line.
+/// As above, with the seat given up at the same time.
 #[test]
-fn displaced_large_request_is_called_to_the_seat_given_up() {
+fn large_newcomer_meets_a_call_and_the_seat_given_up() {
     model(|| {
         let limiter = strict(3);
         let [first, second, third] = [(); 3].map(|()| limiter.try_acquire_owned().unwrap());
@@ -123,9 +122,9 @@ fn displaced_large_request_is_called_to_the_seat_given_up() {
     });
 }
 
-/// A waiter with a handed permit runs while a large request is called to the seat.
+/// A waiter with a handed permit runs while the ceiling is raised for a large request.
 #[test]
-fn seat_opened_for_a_large_request_is_left_to_it() {
+fn raise_for_a_large_request_is_left_to_it() {
     model(|| {
         let limiter = Limiter::builder("").ceiling(2).max(4).patience(0).build().unwrap();
         let limiter = Arc::new(limiter);
@@ -139,7 +138,7 @@ fn seat_opened_for_a_large_request_is_left_to_it() {
             handed.run();
             handed
         });
-        // Leaves the seat, which is opened for the large request once a permit is free.
+        // Leaves the seat, so that the large request is the first in line.
         run_all(&mut [&mut head]);
         let _ = limiter.set_ceiling(4);
         let handed = runner.join().unwrap();
@@ -293,5 +292,200 @@ fn unit_that_follows_a_large_head_is_woken_for_one_permit() {
         assert!(unit.is_done(), "sleeps beside a free permit (I3)");
         drop((unit.output().unwrap(), second));
         assert_at_rest(&limiter, 2);
+    });
+}
+
+/// It is granted its permits behind a unit just as it gives up: exactly one side has them.
+#[test]
+fn grant_meets_cancel() {
+    model(|| {
+        let limiter = strict(3);
+        let held = limiter.try_acquire_many_owned(3).unwrap();
+        let mut unit = request(&limiter, 1);
+        let large = Task::start(limiter.acquire_many_owned(2));
+        let canceller = spawn(move || large.cancel());
+        drop(held);
+        canceller.join().unwrap();
+        run_all(&mut [&mut unit]);
+        drop(unit.output().unwrap());
+        assert_at_rest(&limiter, 3);
+    });
+}
+
+/// I9: it has its permits, or is told.
+#[test]
+fn grant_meets_close() {
+    model(|| {
+        let limiter = strict(3);
+        let held = limiter.try_acquire_many_owned(3).unwrap();
+        let mut unit = request(&limiter, 1);
+        let mut large = request(&limiter, 2);
+        let closer = spawn({
+            let limiter = limiter.clone();
+            move || limiter.close()
+        });
+        drop(held);
+        closer.join().unwrap();
+        run_all(&mut [&mut unit, &mut large]);
+        assert!(large.is_done(), "was not told (I9)");
+        drop((unit.output(), large.output()));
+        assert_eq!(limiter.in_flight(), 0);
+    });
+}
+
+/// The later of two releases grants it, behind a unit.
+#[test]
+fn two_releases_grant_a_large_request_behind_a_unit() {
+    model(|| {
+        let limiter = strict(3);
+        let first = limiter.try_acquire_many_owned(2).unwrap();
+        let second = limiter.try_acquire_owned().unwrap();
+        let mut unit = request(&limiter, 1);
+        let mut large = request(&limiter, 2);
+        let releaser = spawn(move || drop(first));
+        drop(second);
+        releaser.join().unwrap();
+        assert!(unit.is_woken() && large.is_woken(), "not granted (I17)");
+        run_all(&mut [&mut unit, &mut large]);
+        drop((unit.output().unwrap(), large.output().unwrap()));
+        assert_at_rest(&limiter, 3);
+    });
+}
+
+/// A unit that finds no large request in line sleeps in the queue; one that enters meanwhile, in the list
+/// behind it. Whatever is known of the two, each is served.
+#[test]
+fn unit_that_enters_the_queue_meets_the_first_in_the_list() {
+    model(|| {
+        let limiter = strict(2);
+        let [first, second] = [(); 2].map(|()| limiter.try_acquire_owned().unwrap());
+        let mut head = request(&limiter, 1);
+        let newcomer = spawn({
+            let limiter = limiter.clone();
+            move || Task::start(limiter.acquire_owned())
+        });
+        let releaser = spawn(move || drop(first));
+        let mut large = request(&limiter, 2);
+        releaser.join().unwrap();
+        let mut unit = newcomer.join().unwrap();
+        drop(second);
+        while !(head.is_done() && large.is_done() && unit.is_done()) {
+            let ran = head.run() | large.run() | unit.run();
+            drop((head.take(), large.take(), unit.take()));
+            assert!(ran, "asleep beside free permits (I3)");
+        }
+        drop((head, large, unit));
+        assert_at_rest(&limiter, 2);
+    });
+}
+
+/// A large request that has come to the front sleeps in the seat without having run. It gives up just
+/// when there is enough for it.
+#[test]
+fn call_meets_cancel_of_a_large_request_asleep_in_the_seat() {
+    model(|| {
+        let (limiter, held, large, mut unit) = asleep_in_the_seat();
+        let canceller = spawn(move || large.cancel());
+        drop(held);
+        canceller.join().unwrap();
+        unit.run();
+        drop(unit.output().unwrap());
+        assert_at_rest(&limiter, 2);
+    });
+}
+
+#[test]
+fn call_meets_close_with_a_large_request_asleep_in_the_seat() {
+    model(|| {
+        let (limiter, held, mut large, mut unit) = asleep_in_the_seat();
+        let closer = spawn({
+            let limiter = limiter.clone();
+            move || limiter.close()
+        });
+        drop(held);
+        closer.join().unwrap();
+        large.run();
+        unit.run();
+        assert!(large.is_done() && unit.is_done(), "was not told (I9)");
+        drop((large.output(), unit.output()));
+        assert_eq!(limiter.in_flight(), 0);
+    });
+}
+
+/// A newcomer takes what it was woken for; the next release is for it all the same.
+#[test]
+fn newcomer_overtakes_a_large_request_asleep_in_the_seat() {
+    model(|| {
+        let (limiter, held, mut large, mut unit) = asleep_in_the_seat();
+        let newcomer = spawn({
+            let limiter = limiter.clone();
+            move || drop(limiter.try_acquire())
+        });
+        drop(held);
+        newcomer.join().unwrap();
+        large.run();
+        assert!(large.is_done(), "was not woken for its permits (I17)");
+        drop(large.output().unwrap());
+        unit.run();
+        drop(unit.output().unwrap());
+        assert_at_rest(&limiter, 2);
+    });
+}
+
+/// One of two permits is in flight and the other is free: too little for the large request that is the
+/// first in line. A unit is behind it.
+fn asleep_in_the_seat() -> (Arc<Limiter>, OwnedPermit, Task<AcquireOwned>, Task<AcquireOwned>) {
+    let limiter = Arc::new(Limiter::new("", 2));
+    let [first, second] = [(); 2].map(|()| limiter.try_acquire_owned().unwrap());
+    let mut head = request(&limiter, 1);
+    let large = Task::start(limiter.acquire_many_owned(2));
+    let unit = Task::start(limiter.acquire_owned());
+    drop(first);
+    head.run();
+    drop(head);
+    assert!(!large.is_woken() && !unit.is_woken());
+    (limiter, second, large, unit)
+}
+
+/// A unit behind a large request is called to the seat just as it gives up.
+#[test]
+fn call_of_a_listed_unit_meets_cancel() {
+    model(|| {
+        let limiter = Arc::new(Limiter::new("", 2));
+        let held = limiter.try_acquire_many_owned(2).unwrap();
+        let head = request(&limiter, 1);
+        let large = request(&limiter, 2);
+        let unit = Task::start(limiter.acquire_owned());
+        let mut last = request(&limiter, 1);
+        head.cancel();
+        large.cancel();
+        let canceller = spawn(move || unit.cancel());
+        drop(held);
+        canceller.join().unwrap();
+        run_all(&mut [&mut last]);
+        drop(last.output().unwrap());
+        assert_at_rest(&limiter, 2);
+    });
+}
+
+/// Whoever is granted its permits is woken where it was polled last.
+#[test]
+fn grant_meets_another_waker() {
+    model(|| {
+        let limiter = strict(3);
+        let held = limiter.try_acquire_many_owned(3).unwrap();
+        let mut unit = request(&limiter, 1);
+        let mut large = Task::start(limiter.acquire_many_owned(2));
+        let mover = spawn(move || {
+            large.poll_elsewhere();
+            large
+        });
+        drop(held);
+        let mut large = mover.join().unwrap();
+        large.run();
+        assert!(large.is_done(), "was not woken (I3)");
+        run_all(&mut [&mut unit]);
+        drop((unit.output().unwrap(), large.output().unwrap()));
+        assert_at_rest(&limiter, 3);
     });
 }
