@@ -146,18 +146,18 @@ impl<L: Deref<Target = Limiter>> AcquireOf<L> {
         let answer = if waited { None } else { limiter.answer_without_waiting(n) };
         let outcome = if let Some(answer) = answer {
             answer
-        } else if self.waiter.give_way(&limiter.queue) {
+        } else if self.waiter.give_way(&limiter.cell) {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         } else {
-            let polled = self.waiter.poll(&limiter.queue, cx);
+            let polled = self.waiter.poll(&limiter.cell, cx);
             if !waited && self.waiter.is_waiting() {
                 self.since = limiter.on_waiting();
             }
             ready!(polled).map_err(|refusal| match refusal {
                 Refusal::Closed => AcquireError::Closed,
                 Refusal::QueueFull => {
-                    AcquireError::QueueFull { max_waiting: limiter.queue.max_waiting() }
+                    AcquireError::QueueFull { max_waiting: limiter.cell.max_waiting() }
                 }
             })
         };
@@ -166,7 +166,7 @@ impl<L: Deref<Target = Limiter>> AcquireOf<L> {
             self.limiter = None;
             return Poll::Ready(Err(error));
         }
-        limiter.on_granted(n)(limiter.queue.word());
+        limiter.on_granted(n)(limiter.cell.word.load());
         // The guard first: a clock that panics must not cost the permit.
         let permit = self.permit();
         if waited {
@@ -196,7 +196,7 @@ struct LeaveOnDrop<'a> {
 impl LeaveOnDrop<'_> {
     /// Returns how many permits it gave back that it had been given.
     fn now(&mut self) -> usize {
-        self.waiter.cancel(&self.limiter.queue)
+        self.waiter.cancel(&self.limiter.cell)
     }
 }
 
@@ -306,7 +306,7 @@ impl<L: Deref<Target = Limiter> + Unpin> AcquireOf<L> {
         }
         let limiter = self.limiter.as_deref().expect(ANSWERED);
         let may_wait = limiter.answer_without_waiting(self.waiter.n()).is_none();
-        if may_wait && self.waiter.give_way(&limiter.queue) {
+        if may_wait && self.waiter.give_way(&limiter.cell) {
             yield_now();
         }
         crate::block::acquire(self, deadline())

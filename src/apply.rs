@@ -159,9 +159,9 @@ impl Limiter {
     fn fixed(&self, config: &Config) -> Vec<&'static str> {
         let waiting = config.max_waiting.map(crate::builder::waiting);
         let differs = [
-            ("patience", config.patience.is_some_and(|patience| patience != self.queue.patience)),
-            ("max_waiting", waiting.is_some_and(|waiting| waiting != self.queue.max_waiting)),
-            ("run_alone", config.run_alone.is_some_and(|alone| alone != self.queue.runs_alone())),
+            ("patience", config.patience.is_some_and(|patience| patience != self.cell.patience)),
+            ("max_waiting", waiting.is_some_and(|waiting| waiting != self.cell.max_waiting)),
+            ("run_alone", config.run_alone.is_some_and(|alone| alone != self.cell.runs_alone())),
         ];
         differs.into_iter().filter_map(|(option, differs)| differs.then_some(option)).collect()
     }

@@ -32,10 +32,10 @@ use alloc::vec::Vec;
 #[cfg(feature = "std")]
 use std::sync::PoisonError;
 
+use crate::cell::Cell;
 #[cfg(feature = "std")]
 use crate::clock::nanos;
-use crate::queue::Queue;
-use crate::state::{MAX_COUNT, TIMED, Word};
+use crate::state::{MAX_COUNT, Word};
 #[cfg(feature = "std")]
 use crate::sync::atomic::AtomicU64;
 use crate::sync::atomic::{
@@ -230,7 +230,7 @@ impl Turn<'_> {
     ///
     /// As long as the word has not changed, the earlier of the two times stays: by the later one, whoever
     /// grants would take the ceiling in the word for what the hands still allow.
-    fn put(&self, queue: &Queue) -> (usize, Option<Word>) {
+    fn put(&self, queue: &Cell) -> (usize, Option<Word>) {
         let hands = self.hands;
         let lowest = hands.lowest();
         let in_force = if hands.is_paused() { 0 } else { lowest };
@@ -407,10 +407,10 @@ impl Limiter {
     fn in_turn_as_is<R>(&self, change: impl FnOnce(&mut Turn<'_>) -> R) -> (R, usize) {
         let mut turn = self.hands.turn();
         let result = change(&mut turn);
-        let (lowest, moved) = turn.put(&self.queue);
+        let (lowest, moved) = turn.put(&self.cell);
         drop(turn);
         if let Some(word) = moved {
-            self.queue.settle(word);
+            self.cell.settle(word);
         }
         (result, lowest)
     }
@@ -439,7 +439,7 @@ impl Limiter {
     /// The same where it is not known whether any cap has a term.
     #[inline]
     pub(crate) fn end_terms_if_any(&self) {
-        if self.queue.word().has(TIMED) {
+        if self.cell.word.load().is_timed() {
             self.end_terms();
         }
     }

@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use event_listener::{EventListener, Listener};
 
-use crate::queue::{IdleListener, WakerId};
+use crate::cell::{IdleListener, WakerId};
 use crate::{Handle, Limiter};
 
 /// The future of [`Limiter::wait`]; see [`WaitOf`].
@@ -51,7 +51,7 @@ impl<L: Deref<Target = Limiter> + Unpin> Future for WaitOf<L> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let Self { limiter, listener } = &mut *self;
         limiter.end_terms_if_any();
-        let queue = &limiter.queue;
+        let queue = &limiter.cell;
         if listener.is_none() {
             match queue.listen_idle() {
                 IdleListener::IsIdle => return Poll::Ready(()),

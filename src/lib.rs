@@ -53,6 +53,7 @@ mod apply;
 mod block;
 mod builder;
 mod caps;
+mod cell;
 mod clock;
 #[cfg(feature = "std")]
 mod config;
@@ -64,7 +65,6 @@ mod observe;
 #[cfg(all(feature = "std", not(any(loom, shuttle))))]
 mod options;
 mod permit;
-mod queue;
 #[cfg(feature = "std")]
 mod registry;
 mod run;

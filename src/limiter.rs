@@ -11,12 +11,12 @@ use crate::builder::Builder;
 #[cfg(feature = "std")]
 use crate::builder::PATIENCE;
 use crate::caps::Hands;
+use crate::cell::Cell;
 use crate::clock::Clock;
 use crate::idle::WaitOf;
 use crate::observe::Held;
 use crate::permit::PermitOf;
-use crate::queue::Queue;
-use crate::state::{CLOSED, MAX_COUNT};
+use crate::state::MAX_COUNT;
 #[cfg(feature = "stats")]
 use crate::stats::{Counters, Holders};
 use crate::sync::atomic::Ordering::Relaxed;
@@ -94,7 +94,7 @@ pub(crate) const MANUAL: &str = "manual";
 // Two limiters side by side share no cache line, and the queue's order of fields counts.
 #[repr(C, align(64))]
 pub struct Limiter {
-    pub(crate) queue: Queue,
+    pub(crate) cell: Cell,
     pub(crate) hands: Hands,
     /// `None`: the system's, if there is one.
     pub(crate) clock: Option<ItsClock>,
@@ -175,7 +175,7 @@ impl Limiter {
         ) -> Self {
             let alone_above = if run_alone { 0 } else { throttle.max as u32 };
             Self {
-                queue: Queue::new(ceiling, patience, max_waiting, alone_above),
+                cell: Cell::new(ceiling, patience, max_waiting, alone_above),
                 hands: Hands::new(ceiling, throttle),
                 clock,
                 #[cfg(feature = "stats")]
@@ -389,7 +389,7 @@ impl Limiter {
         // Relaxed: only the count matters. That a permit was forgotten, the caller knows by an ordering
         // of its own; the release below does the rest.
         let forgotten = self
-            .queue
+            .cell
             .forgotten
             .fetch_update(Relaxed, Relaxed, |forgotten| forgotten.checked_sub(1));
         assert!(
@@ -404,18 +404,18 @@ impl Limiter {
     pub(crate) fn remember_forgotten(&self, held: Held) {
         // Before it is counted, so that `done` finds it.
         self.on_forgotten(held);
-        self.queue.forgotten.fetch_add(held.count() as u32, Relaxed);
+        self.cell.forgotten.fetch_add(held.count() as u32, Relaxed);
     }
 
     #[inline]
     pub(crate) fn release(&self, n: usize) {
-        self.queue.release(n, || self.end_terms());
+        self.cell.release(n, || self.end_terms());
     }
 
-    /// Takes `n` permits without waiting; whether it could. See [`Queue::take`].
+    /// Takes `n` permits without waiting; whether it could. See [`Cell::take`].
     #[inline]
     pub(crate) fn take(&self, n: usize, gives_way: bool) -> bool {
-        let take = || self.queue.take(n, gives_way, self.on_granted(n), || self.end_terms());
+        let take = || self.cell.take(n, gives_way, self.on_granted(n), || self.end_terms());
         (n <= 1 || n <= self.hands.rule.max()) && take()
     }
 
@@ -558,10 +558,10 @@ impl Limiter {
         let now = self.now().unwrap_or_default();
         let (result, ceiling) = self.in_turn(|turn| {
             // In the turn, so that of two the last one's counts, and before anything calls out.
-            self.queue.set_max(throttle.max);
+            self.cell.set_max(throttle.max);
             turn.reconfigure(throttle, setting, now)
         });
-        self.queue.tell_of_max();
+        self.cell.tell_of_max();
         self.on_adjusted(Adjust::To(self.setting()), cause.into(), result, ceiling, now);
         result
     }
@@ -640,12 +640,12 @@ impl Limiter {
     /// # Ok::<(), AcquireError>(())
     /// ```
     pub fn close(&self) {
-        self.queue.close();
+        self.cell.close();
     }
 
     /// Returns whether it is closed.
     pub fn is_closed(&self) -> bool {
-        self.queue.word().has(CLOSED)
+        self.cell.word.load().is_closed()
     }
 }
 

@@ -126,7 +126,7 @@ impl Limiter {
     /// A waiting request has been dropped, and with it so many permits that it had been given.
     pub(crate) fn on_cancelled(&self, given_back: usize) {
         if given_back > 0 {
-            self.on_granted(given_back)(self.queue.word());
+            self.on_granted(given_back)(self.cell.word.load());
         }
         #[cfg(feature = "stats")]
         self.counters.cancelled();
@@ -349,6 +349,6 @@ struct GiveBack<'a>(&'a Limiter, usize);
 #[cfg(feature = "stats")]
 impl Drop for GiveBack<'_> {
     fn drop(&mut self) {
-        self.0.queue.release(self.1, || ());
+        self.0.cell.release(self.1, || ());
     }
 }

@@ -18,9 +18,9 @@ macro_rules! replace_rule {
         assert!(within && throttle.check().is_ok(), $refused);
         $limiter.hands.setting = AtomicU32::new(ceiling);
         $limiter.hands.rule = Rule::new(throttle);
-        let alone_above = $limiter.queue.alone_above.into_inner();
+        let alone_above = $limiter.cell.alone_above.into_inner();
         let alone_above = if alone_above == 0 { 0 } else { throttle.max as u32 };
-        $limiter.queue.alone_above = AtomicU32::new(alone_above);
+        $limiter.cell.alone_above = AtomicU32::new(alone_above);
         $limiter
     }};
 }
@@ -129,7 +129,7 @@ impl Limiter {
     /// Sets how often newcomers may overtake: see [`Builder::patience`](crate::Builder::patience).
     #[must_use]
     pub const fn with_patience(mut self, patience: u32) -> Self {
-        self.queue.patience = patience;
+        self.cell.patience = patience;
         self
     }
 
@@ -139,14 +139,14 @@ impl Limiter {
         let throttle = self.hands.rule.into_throttle();
         self.hands.rule = Rule::new(throttle);
         let alone_above = if run_alone { 0 } else { throttle.max as u32 };
-        self.queue.alone_above = AtomicU32::new(alone_above);
+        self.cell.alone_above = AtomicU32::new(alone_above);
         self
     }
 
     /// Sets how many may wait: see [`Builder::max_waiting`](crate::Builder::max_waiting).
     #[must_use]
     pub const fn with_max_waiting(mut self, max_waiting: usize) -> Self {
-        self.queue.max_waiting = crate::builder::waiting(max_waiting);
+        self.cell.max_waiting = crate::builder::waiting(max_waiting);
         self
     }
 }

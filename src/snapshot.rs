@@ -6,7 +6,6 @@ use alloc::borrow::Cow;
 #[cfg(feature = "std")]
 use alloc::vec::Vec;
 
-use crate::state::CLOSED;
 #[cfg(feature = "stats")]
 use crate::stats::{Change, Holder, Holders, Stats};
 use crate::{Limiter, Throttle};
@@ -111,7 +110,7 @@ impl Limiter {
     /// ```
     pub fn ceiling(&self) -> usize {
         self.end_terms_if_any();
-        match self.queue.word().ceiling() {
+        match self.cell.word.load().ceiling() {
             // Perhaps only because it is paused. In a turn: the lowest of hands that move meanwhile may
             // never have been in force.
             0 => {
@@ -134,7 +133,7 @@ impl Limiter {
     ///
     /// May be above the ceiling after that was lowered.
     pub fn in_flight(&self) -> usize {
-        self.queue.word().in_flight()
+        self.cell.word.load().in_flight()
     }
 
     /// Returns the ceiling less what is in flight.
@@ -147,7 +146,7 @@ impl Limiter {
 
     /// Returns how many requests have begun to wait and have neither been answered nor dropped.
     pub fn waiting(&self) -> usize {
-        self.queue.waiting()
+        self.cell.waiting()
     }
 
     /// Returns the rule by which its setting moves.
@@ -162,7 +161,7 @@ impl Limiter {
         let now = self.now().unwrap_or_default();
         self.end_terms_if_any();
         let turn = self.hands.turn();
-        let word = self.queue.word();
+        let word = self.cell.word.load();
         let (setting, ceiling) = (self.hands.setting(), self.hands.lowest());
         let Throttle { min, max, .. } = self.hands.rule.read();
         let (hold_up_remaining, hold_down_remaining) = self.hands.rule.held(now);
@@ -180,12 +179,12 @@ impl Limiter {
             min,
             max,
             waiting: self.waiting(),
-            closed: word.has(CLOSED),
+            closed: word.is_closed(),
             paused,
             hold_up_remaining,
             hold_down_remaining,
             #[cfg(feature = "stats")]
-            stats: self.counters.read(self.queue.handed(), self.holders.as_deref()),
+            stats: self.counters.read(self.cell.handed(), self.holders.as_deref()),
             #[cfg(feature = "stats")]
             oldest_held: self
                 .holders

@@ -75,6 +75,6 @@ macro_rules! const_unless_loom {
 }
 pub(crate) use const_unless_loom;
 
-/// After so many calls a thread leaves the rest to the first in line; see `Queue::is_tired`. The
+/// After so many calls a thread leaves the rest to the first in line; see `Cell::is_tired`. The
 /// models, which are small, get to that sooner.
 pub(crate) const ROUNDS: usize = if cfg!(any(loom, shuttle)) { 2 } else { 8 };

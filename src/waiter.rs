@@ -7,9 +7,9 @@ use core::task::{Context, Poll, Waker, ready};
 use event_listener::{EventListener, Listener};
 
 #[cfg(feature = "std")]
-use crate::queue::{Answer, Entry, Left};
-use crate::queue::{Queue, Token, WakerId};
-use crate::state::{CALLED, CLOSED, FAIR, HEAD, LINE, QUEUED, Word};
+use crate::cell::{Answer, Entry, Left};
+use crate::cell::{Cell, Token, WakerId};
+use crate::state::Word;
 
 /// Why a request was not served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,14 +32,22 @@ enum Place {
     /// Likewise, and it has given way to the head once.
     GaveWay,
     /// Asleep in the queue, or notified; with the waker that is registered there. The listener is
-    /// taken out by hand, by `leave_queue`: its drop glue would lie on the way of every request that
+    /// taken out by hand, by `take_listener`: its drop glue would lie on the way of every request that
     /// need not wait.
     Queued { listener: ManuallyDrop<EventListener>, registered: WakerId },
     /// Asleep in the list, or answered.
     #[cfg(feature = "std")]
     Listed { entry: Entry },
-    /// In the seat. `called`: by its own doing, so that its first look is no loss.
-    Head { called: bool },
+    /// In the seat.
+    Head,
+}
+
+/// What a request that enters does next.
+#[derive(Clone, Copy)]
+enum Step {
+    Take,
+    Sit,
+    Queue,
 }
 
 impl Waiter {
@@ -64,8 +72,8 @@ impl Waiter {
     }
 
     /// I16: whether it has to let the head go first. It is not in line yet, and does so once.
-    pub(crate) fn give_way(&mut self, queue: &Queue) -> bool {
-        let gives_way = self.gives_way() && queue.must_give_way(self.n);
+    pub(crate) fn give_way(&mut self, cell: &Cell) -> bool {
+        let gives_way = self.gives_way() && cell.must_give_way(self.n);
         if gives_way {
             self.place = Place::GaveWay;
         }
@@ -73,124 +81,117 @@ impl Waiter {
     }
 
     /// Moves up as far as possible. When it is ready the waiter is outside again.
-    pub(crate) fn poll(
-        &mut self,
-        queue: &Queue,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<(), Refusal>> {
+    pub(crate) fn poll(&mut self, cell: &Cell, cx: &mut Context<'_>) -> Poll<Result<(), Refusal>> {
         if !self.is_waiting()
-            && let Some(outcome) = self.enter(queue, cx)
+            && let Some(outcome) = self.enter(cell, cx)
         {
             return Poll::Ready(outcome);
         }
         while let Place::Queued { listener, registered } = &mut self.place {
-            ready!(queue.poll_listener(listener, registered, cx));
-            drop(self.leave_queue());
-            if let Some(outcome) = self.arrive(queue, cx) {
+            ready!(cell.poll_listener(listener, registered, cx));
+            drop(self.take_listener());
+            if let Some(outcome) = self.arrive(cell, cx) {
                 return Poll::Ready(outcome);
             }
         }
         #[cfg(feature = "std")]
         if let Place::Listed { entry } = self.place {
-            let Some(answer) = queue.list.poll(entry, cx.waker()) else { return Poll::Pending };
+            let Some(answer) = cell.list.poll(entry, cx.waker()) else { return Poll::Pending };
             self.place = Place::Outside;
             match answer {
                 Answer::Granted => {
-                    queue.leave_granted();
+                    cell.leave_granted();
                     return Poll::Ready(Ok(()));
                 }
-                Answer::Closed => {
-                    return Poll::Ready(self.leave(queue).with(Err(Refusal::Closed)));
-                }
-                Answer::Seated => self.place = Place::Head { called: false },
+                Answer::Closed => return Poll::Ready(self.leave(cell).with(Err(Refusal::Closed))),
+                Answer::Seated => self.place = Place::Head,
             }
         }
-        self.poll_seated(queue, cx)
+        self.poll_seated(cell, cx)
     }
 
-    /// Enters the line, or is served or refused on the way.
+    /// Enters the line, or is served or refused on the way:
     ///
-    /// It is counted as waiting only when its place is certain: once this has returned, nobody gets in
-    /// front of it.
-    fn enter(&mut self, queue: &Queue, cx: &mut Context<'_>) -> Option<Result<(), Refusal>> {
-        let mut leave = self.leave(queue);
+    /// 1. If a newcomer may take its permits, it takes them.
+    /// 2. If nobody is in line, it sits down in the seat, without touching the queue.
+    /// 3. Otherwise it goes to sleep, is counted, and begins anew: the permits may have come meanwhile.
+    ///    If not, it sets QUEUED; then its place is certain, and nobody gets in front of it.
+    ///
+    /// Each of them is one exchange of the word. When it fails, the request begins anew with the word found.
+    fn enter(&mut self, cell: &Cell, cx: &mut Context<'_>) -> Option<Result<(), Refusal>> {
+        let mut leave = self.leave(cell);
         leave.counted = false;
         #[cfg(not(feature = "std"))]
         if self.n > 1 {
-            queue.list.enter();
+            cell.list.enter();
         }
         let mut listener = None;
-        let mut word = queue.word();
+        let mut word = cell.word.load();
         let outcome = loop {
-            let next = if word.has(CLOSED) {
+            let (step, next) = if word.is_closed() {
                 break Err(Refusal::Closed);
-            } else if queue.admits_newcomer(word, self.n) {
-                word.plus(self.n)
+            } else if cell.admits_newcomer(word, self.n) {
+                (Step::Take, word.plus(self.n))
             } else if listener.is_some() {
-                word.with(QUEUED)
-            } else if queue.is_full() {
+                (Step::Queue, word.queued())
+            } else if cell.is_full() {
                 break Err(Refusal::QueueFull);
-            } else if word.has(LINE) {
+            } else if !word.has_line() {
+                // First: a thread that sees HEAD must know what it wants.
+                cell.sit_down(self.n);
+                (Step::Sit, word.seated())
+            } else {
                 #[cfg(feature = "std")]
-                if let Some(entry) = queue.list.push(self.n, cx.waker()) {
+                if let Some(entry) = cell.list.push(self.n, cx.waker()) {
                     leave.forget();
-                    return self.enter_list(queue, entry);
+                    return self.enter_list(cell, entry);
                 }
-                // Asleep first, then QUEUED: who lowers it notifies afterwards, and must find us.
-                listener = Some(queue.listen());
-                leave.counted = queue.count_in();
-                word = queue.word();
+                // Asleep first, then QUEUED: a call lowers it before it notifies, and must find us.
+                listener = Some(cell.listen());
+                leave.counted = cell.count_in();
+                word = cell.word.load();
                 if !leave.counted {
                     break Err(Refusal::QueueFull);
                 }
                 continue;
-            } else if self.n == 1 {
-                // Nobody waits: straight to the seat, without touching the queue.
-                word.with(HEAD)
-            } else {
-                // Likewise, but as if called: it has not looked yet. First: whoever sees HEAD must know
-                // what it wants.
-                queue.sit_down(self.n);
-                word.with(HEAD | CALLED)
             };
-            // If QUEUED is set already, being counted was enough: see `Queue::notify`.
-            let replaced = if next == word { Ok(next) } else { queue.replace(word, next) };
-            match replaced {
-                Err(found) => {
-                    if self.n > 1 && next.has(HEAD) && !word.has(HEAD) {
-                        queue.stand_up(self.n);
-                    }
-                    word = found;
-                }
-                Ok(left) if left.in_flight() != word.in_flight() => {
-                    queue.count_overtake(word);
-                    word = left;
+            // If QUEUED is set already, being counted was enough: see `Cell::notify`.
+            let replaced = if next == word { Ok(next) } else { cell.word.replace(word, next) };
+            match (step, replaced) {
+                (Step::Take, Ok(taken)) => {
+                    cell.count_overtake(word);
+                    word = taken;
                     break Ok(());
                 }
-                Ok(entered) => {
-                    if let Some(listener) = listener {
-                        leave.forget();
-                        self.place = Place::queued(listener, cx);
-                        // A permit may be free, only not for newcomers.
-                        queue.settle(queue.tell_list(entered));
-                        return None;
-                    }
-                    queue.begin_head();
+                (Step::Sit, Ok(_)) => {
+                    cell.begin_head();
                     leave.forget();
-                    self.place = Place::Head { called: self.n > 1 };
-                    if queue.count_in() {
+                    self.place = Place::Head;
+                    if cell.count_in() {
                         return None;
                     }
-                    let mut leave = self.leave(queue);
+                    let mut leave = self.leave(cell);
                     leave.counted = false;
-                    leave.left = Some(self.leave_seat(queue, &mut leave.waker));
+                    leave.left = Some(self.vacate(cell, &mut leave.waker));
                     return Some(leave.with(Err(Refusal::QueueFull)));
                 }
+                (Step::Queue, Ok(entered)) => {
+                    leave.forget();
+                    self.place = Place::queued(listener.expect("it listens"), cx);
+                    // A permit may be free, only not for newcomers.
+                    cell.settle(cell.tell_list(entered));
+                    return None;
+                }
+                (Step::Sit, Err(found)) => {
+                    cell.stand_up(self.n);
+                    word = found;
+                }
+                (Step::Take | Step::Queue, Err(found)) => word = found,
             }
         };
         leave.left = Some(word);
         // Until it has left the queue as well: a waker that panics on the way must not cost the permits.
-        let permits = GiveBack { queue, n: if outcome.is_ok() { self.n } else { 0 } };
+        let permits = GiveBack { cell, n: if outcome.is_ok() { self.n } else { 0 } };
         if let Some(listener) = listener {
             leave.queue(listener);
         }
@@ -198,61 +199,56 @@ impl Waiter {
         Some(leave.with(outcome))
     }
 
-    /// It is in the list, and to be counted.
+    /// It sleeps in the list, and is to be counted.
     #[cfg(feature = "std")]
-    fn enter_list(&mut self, queue: &Queue, entry: Entry) -> Option<Result<(), Refusal>> {
-        if queue.count_in() {
+    fn enter_list(&mut self, cell: &Cell, entry: Entry) -> Option<Result<(), Refusal>> {
+        if cell.count_in() {
             self.place = Place::Listed { entry };
-            queue.settle(queue.enter_list());
+            cell.settle(cell.word.queue());
             return None;
         }
-        let mut leave = self.leave(queue);
+        let mut leave = self.leave(cell);
         leave.counted = false;
         leave.list(entry);
         Some(leave.with(Err(Refusal::QueueFull)))
     }
 
-    /// Claims what it was called for: the seat, or a permit.
-    fn arrive(&mut self, queue: &Queue, cx: &mut Context<'_>) -> Option<Result<(), Refusal>> {
-        #[cfg(feature = "std")]
-        let _ = cx;
+    /// Arrives from the queue, and claims what it was called for: the seat, or a permit.
+    fn arrive(&mut self, cell: &Cell, cx: &mut Context<'_>) -> Option<Result<(), Refusal>> {
         let n = self.n;
-        let token = queue.claim(n, n == 1, |word| {
-            if queue.is_tired(word) {
-                word.with(HEAD)
-            } else if word.has(CLOSED) {
+        let token = cell.claim(n, n == 1, |word| {
+            if cell.is_tired(word) {
+                word.seated()
+            } else if word.is_closed() {
                 word.vacated()
-            } else if queue.admits(word, n) {
+            } else if cell.admits(word, n) {
                 word.vacated().plus(n)
             } else {
-                // Still CALLED: it has arrived and not looked yet.
-                word.with(HEAD)
+                word.seated()
             }
         });
-        let mut leave = self.leave(queue);
+        let mut leave = self.leave(cell);
         let outcome = match token {
-            Token::Seat(after) if after.has(HEAD) => {
-                queue.sit_down(n);
+            Token::Seat(after) if after.has_head() => {
+                cell.sit_down(n);
                 leave.forget();
-                self.place = Place::Head { called: false };
+                self.place = Place::Head;
                 return None;
             }
             Token::Seat(after) => {
                 leave.left = Some(after);
-                if after.has(CLOSED) { Err(Refusal::Closed) } else { Ok(()) }
+                if after.is_closed() { Err(Refusal::Closed) } else { Ok(()) }
             }
             // All that it asked for: it has left with it.
             Token::Permit if n == 1 => {
                 leave.forget();
                 return Some(Ok(()));
             }
-            #[cfg(feature = "std")]
-            Token::Permit => unreachable!("a request for several does not sleep in the queue"),
-            #[cfg(not(feature = "std"))]
+            // No use to it. With `std` a large request does not sleep in the queue.
             Token::Permit => {
                 leave.forget();
-                self.place = Place::queued(queue.listen_in_front(), cx);
-                queue.displace();
+                self.place = Place::queued(cell.listen_in_front(), cx);
+                cell.put_back();
                 return None;
             }
             Token::Nothing => Err(Refusal::Closed),
@@ -260,39 +256,42 @@ impl Waiter {
         Some(leave.with(outcome))
     }
 
-    /// Takes the permits from the seat, or goes to sleep in it.
-    fn poll_seated(&mut self, queue: &Queue, cx: &mut Context<'_>) -> Poll<Result<(), Refusal>> {
-        let Place::Head { called } = &mut self.place else {
-            unreachable!("a waiter that is neither outside nor asleep in line sits in the seat");
-        };
-        let mut word = queue.word();
-        if queue.is_tired(word) {
+    /// Takes its permits from the seat, or goes to sleep in it:
+    ///
+    /// 1. If it is closed or the permits are there, it takes its waker out and then leaves, in one exchange.
+    /// 2. If its waker is not registered, it registers that and looks once more: a thread that frees a
+    ///    permit later finds the waker.
+    /// 3. If it was called in vain, that is a loss. It goes to sleep by clearing CALLED, in one exchange, and
+    ///    with FAIR when it has borne enough of them.
+    ///
+    /// When an exchange fails, it begins anew with the word found.
+    fn poll_seated(&mut self, cell: &Cell, cx: &mut Context<'_>) -> Poll<Result<(), Refusal>> {
+        let mut word = cell.word.load();
+        if cell.is_tired(word) {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        let mut lost = mem::take(called);
+        let mut lost = false;
         let mut registered = false;
         let mut waker = None;
         loop {
-            if word.has(CLOSED) || queue.admits(word, self.n) {
-                // The waker must be out before the seat is free for another's. If CALLED is set,
-                // whoever set it takes it out, unless it was put there since.
-                if registered || !word.has(CALLED) {
-                    waker = queue.head.take();
+            if word.is_closed() || cell.admits(word, self.n) {
+                // The waker must be out before the seat is free for another's. If CALLED is set, the
+                // thread that set it takes it out, unless it was put there since.
+                if registered || !word.is_called() {
+                    waker = cell.head.take();
                     registered = false;
                 }
-                let (outcome, next) = if word.has(CLOSED) {
+                let (outcome, next) = if word.is_closed() {
                     (Err(Refusal::Closed), word.vacated())
                 } else {
                     (Ok(()), word.vacated().plus(self.n))
                 };
-                match queue.replace(word, next) {
+                match cell.word.replace(word, next) {
                     Ok(left) => {
                         self.place = Place::Outside;
-                        if self.n > 1 {
-                            queue.stand_up(self.n);
-                        }
-                        let mut leave = self.leave(queue);
+                        cell.stand_up(self.n);
+                        let mut leave = self.leave(cell);
                         leave.left = Some(left);
                         leave.waker = waker;
                         return Poll::Ready(leave.with(outcome));
@@ -302,26 +301,25 @@ impl Waiter {
                 continue;
             }
             if !registered {
-                // First the waker, then the last look: who frees a permit after it finds it.
-                queue.head.register(cx.waker());
+                cell.head.register(cx.waker());
                 registered = true;
-                word = queue.word();
+                word = cell.word.load();
                 continue;
             }
-            let impatient = if word.has(CALLED) && !lost {
+            let impatient = if word.is_called() && !lost {
                 lost = true;
-                queue.count_loss()
+                cell.count_loss()
             } else {
-                queue.is_impatient()
+                cell.is_impatient()
             };
-            let asleep = word.without(CALLED).with(if impatient { FAIR } else { 0 });
+            let asleep = if impatient { word.asleep().fair() } else { word.asleep() };
             if asleep == word {
                 return Poll::Pending;
             }
-            match queue.replace(word, asleep) {
+            match cell.word.replace(word, asleep) {
                 Ok(_) => {
                     if lost {
-                        queue.forget_overtakes();
+                        cell.forget_overtakes();
                     }
                     return Poll::Pending;
                 }
@@ -332,46 +330,46 @@ impl Waiter {
 
     /// I10: leaves the line, wherever it stands, and passes on what it was called for. Returns how many
     /// permits it gave back that it had been given.
-    pub(crate) fn cancel(&mut self, queue: &Queue) -> usize {
+    pub(crate) fn cancel(&mut self, cell: &Cell) -> usize {
         match self.place {
             Place::Outside | Place::GaveWay => 0,
-            Place::Head { .. } => {
-                let mut leave = self.leave(queue);
-                leave.left = Some(self.leave_seat(queue, &mut leave.waker));
+            Place::Head => {
+                let mut leave = self.leave(cell);
+                leave.left = Some(self.vacate(cell, &mut leave.waker));
                 0
             }
             #[cfg(feature = "std")]
             Place::Listed { entry } => {
                 self.place = Place::Outside;
-                self.leave(queue).list(entry)
+                self.leave(cell).list(entry)
             }
             Place::Queued { .. } => {
-                let mut leave = self.leave(queue);
-                self.leave_queue().map_or(0, |listener| leave.queue(listener))
+                let mut leave = self.leave(cell);
+                self.take_listener().map_or(0, |listener| leave.queue(listener))
             }
         }
     }
 
-    /// Gives the seat up; returns the word that is left.
-    fn leave_seat(&mut self, queue: &Queue, waker: &mut Option<Waker>) -> Word {
+    /// Gives the seat up; returns the word that is left, and its waker.
+    fn vacate(&mut self, cell: &Cell, waker: &mut Option<Waker>) -> Word {
         self.place = Place::Outside;
-        *waker = queue.head.take();
-        let left = queue.vacate();
-        queue.stand_up(self.n);
+        *waker = cell.head.take();
+        let left = cell.word.vacate();
+        cell.stand_up(self.n);
         left
     }
 
     /// Takes the listener out, if it is in the queue.
-    fn leave_queue(&mut self) -> Option<EventListener> {
+    fn take_listener(&mut self) -> Option<EventListener> {
         match mem::replace(&mut self.place, Place::Outside) {
             Place::Queued { listener, .. } => Some(ManuallyDrop::into_inner(listener)),
             _ => None,
         }
     }
 
-    fn leave<'a>(&self, queue: &'a Queue) -> Leave<'a> {
+    fn leave<'a>(&self, cell: &'a Cell) -> Leave<'a> {
         Leave {
-            queue,
+            cell,
             n: self.n,
             looks: self.n > 1,
             counted: true,
@@ -392,7 +390,7 @@ impl Place {
 
 /// Leaves the line when it is dropped: also if a waker panics that is run or dropped on the way (I18).
 struct Leave<'a> {
-    queue: &'a Queue,
+    cell: &'a Cell,
     n: usize,
     /// Whether it has changed what a duty depends on beside the word. A large request has: what the head
     /// wants.
@@ -414,10 +412,10 @@ impl Leave<'_> {
         if !listener.discard() {
             return 0;
         }
-        match self.queue.claim(self.n, false, Word::vacated) {
-            Token::Seat(after) => self.queue.settle(after),
+        match self.cell.claim(self.n, false, Word::vacated) {
+            Token::Seat(after) => self.cell.settle(after),
             Token::Permit => {
-                self.queue.release(1, || ());
+                self.cell.release(1, || ());
                 return 1;
             }
             Token::Nothing => {}
@@ -429,17 +427,17 @@ impl Leave<'_> {
     #[cfg(feature = "std")]
     fn list(&mut self, entry: Entry) -> usize {
         self.looks = true;
-        let (left, waker) = self.queue.list.remove(entry);
+        let (left, waker) = self.cell.list.remove(entry);
         self.waker = waker;
         match left {
             Left::Nothing => 0,
             Left::Permits => {
-                self.queue.release(self.n, || ());
+                self.cell.release(self.n, || ());
                 self.n
             }
             Left::Seat => {
-                self.left = Some(self.queue.vacate());
-                self.queue.stand_up(self.n);
+                self.left = Some(self.cell.word.vacate());
+                self.cell.stand_up(self.n);
                 0
             }
         }
@@ -459,12 +457,12 @@ impl Leave<'_> {
 
 impl Drop for Leave<'_> {
     fn drop(&mut self) {
-        let permits = GiveBack { queue: self.queue, n: if self.granted { self.n } else { 0 } };
+        let permits = GiveBack { cell: self.cell, n: if self.granted { self.n } else { 0 } };
         #[cfg(not(feature = "std"))]
         if self.n > 1 {
-            self.queue.list.leave();
+            self.cell.list.leave();
         }
-        self.queue.leave(self.looks, self.counted, self.left);
+        self.cell.leave(self.looks, self.counted, self.left);
         drop(self.waker.take());
         mem::forget(permits);
     }
@@ -472,12 +470,12 @@ impl Drop for Leave<'_> {
 
 /// Gives permits back that nobody gets to see.
 struct GiveBack<'a> {
-    queue: &'a Queue,
+    cell: &'a Cell,
     n: usize,
 }
 
 impl Drop for GiveBack<'_> {
     fn drop(&mut self) {
-        self.queue.release(self.n, || ());
+        self.cell.release(self.n, || ());
     }
 }

@@ -1,34 +1,36 @@
-//! The limiter's side of the line: the word, and the places to sleep in. Who is woken when is in
-//! `queue/dispatch.rs`.
+//! The limiter's cell: the word, what is counted beside it, and the places to sleep in. What it does for
+//! waiters is in `cell/`: who is called when (`calling.rs`), what a called waiter finds (`claiming.rs`), how
+//! a sleeper's waker is registered (`registering.rs`), and the waiters that are called by name (`list.rs`).
 //!
-//! The one rule that keeps wake-ups from being lost: **whoever changes what a [`Duty`] depends on
-//! does a read-modify-write of the word after it, and then does what the word obliges to.** All
-//! such operations are totally ordered and each acquires what was before it, so of any two
-//! changes the later one's author sees both. That is all the ordering there is: no fence, no
-//! `SeqCst`. Two changes are made known in another way, for speed: see `notify` and `unhand`.
+//! The one rule that keeps wake-ups from being lost: **the author of a change that a [`Duty`] depends on
+//! does a read-modify-write of the word after it, and then what the word obliges to.** All such operations
+//! are totally ordered and each acquires what was before it, so of any two changes the later one's author
+//! sees both. That is all the ordering there is: no fence, no `SeqCst`. Two changes are made known in
+//! another way, for speed: see `notify` and `take_handed`.
 //!
 //! [`Duty`]: crate::state::Duty
 
-mod dispatch;
+mod calling;
+mod claiming;
 #[cfg(feature = "std")]
 mod list;
 #[cfg(not(feature = "std"))]
-#[path = "queue/no_list.rs"]
+#[path = "cell/no_list.rs"]
 mod list;
+mod registering;
 
 use event_listener::{Event, EventListener, Listener};
 
-pub(crate) use self::dispatch::{Token, WakerId};
+pub(crate) use self::claiming::Token;
 pub(crate) use self::list::List;
 #[cfg(feature = "std")]
 pub(crate) use self::list::{Answer, Entry, Left};
-use crate::state::{
-    CALLED, CLOSED, Counts, DISPATCH, FAIR, HEAD, IDLE, QUEUED, TIMED, Word, newcomer_barrier,
-};
+pub(crate) use self::registering::WakerId;
+use crate::state::{AtomicWord, Counts, Word, newcomer_barrier};
 use crate::sync::AtomicWaker;
 use crate::sync::atomic::{
     AtomicBool, AtomicU32, AtomicU64,
-    Ordering::{AcqRel, Acquire, Relaxed},
+    Ordering::{AcqRel, Relaxed},
 };
 use crate::sync::const_unless_loom;
 
@@ -36,14 +38,14 @@ use crate::sync::const_unless_loom;
 const OVERTAKES_A_LOSS: u32 = 16;
 
 // In this order, what a release, a wake-up and a newcomer touch lies in one cache line: a limiter
-// begins with its queue, at the beginning of a line.
+// begins with its cell, at the beginning of a line.
 #[repr(C)]
-pub(crate) struct Queue {
-    word: AtomicU64,
-    /// The head's waker. Only who sits in the seat registers here.
+pub(crate) struct Cell {
+    pub(crate) word: AtomicWord,
+    /// The waker of the head, which alone registers here.
     pub(crate) head: AtomicWaker,
-    /// How many wait, and how many of them have been handed a permit. A waiter in the queue is
-    /// counted before it sets QUEUED, or finds it set.
+    /// How many wait, and how many permits have been handed to them. A waiter in the queue is counted
+    /// before it sets QUEUED, or finds it set.
     counts: AtomicU64,
     /// How often newcomers have gone past the first in line since it was called last (I16).
     overtakes: AtomicU32,
@@ -57,33 +59,33 @@ pub(crate) struct Queue {
     head_extra: AtomicU32,
     /// Permits in flight without a guard.
     pub(crate) forgotten: AtomicU32,
-    /// Whether the thread that is calling waiters has done its share; see [`Queue::is_tired`].
+    /// Whether the thread that is calling waiters has done its share; see [`Cell::is_tired`].
     tired: AtomicBool,
     /// Requests for more than this run alone if they do not fit: 0, or `max` where those that the
-    /// ceiling may yet have room for wait. See [`Queue::alone_above`].
+    /// ceiling may yet have room for wait. See [`Cell::alone_above`].
     pub(crate) alone_above: AtomicU32,
 
     /// Where units sleep.
-    line: Event,
+    queue: Event,
     /// Where large requests sleep, and those behind them.
     pub(crate) list: List,
-    /// Where a large request sleeps that had been called out of turn (see `Queue::displace`).
-    /// It is served before `line`.
+    /// Where a large request sleeps that had been called out of turn (see `Cell::displace`).
+    /// It is served before `queue`.
     #[cfg(not(feature = "std"))]
     front: Event,
-    /// Where those sleep who wait for the limiter to be idle.
+    /// Where tasks sleep that wait for the limiter to be idle.
     idle: Event,
 }
 
-/// Looks whether somebody is to be woken after a release.
+/// Looks after a release whether there is a waiter to wake.
 struct LookOnDrop<'a> {
-    queue: &'a Queue,
+    cell: &'a Cell,
     word: Word,
 }
 
 impl Drop for LookOnDrop<'_> {
     fn drop(&mut self) {
-        self.queue.released(self.word);
+        self.cell.released(self.word);
     }
 }
 
@@ -95,7 +97,7 @@ pub(crate) enum IdleListener {
     TryAgain,
 }
 
-impl Queue {
+impl Cell {
     const_unless_loom! {
         pub(crate) fn new(
             ceiling: usize,
@@ -104,7 +106,7 @@ impl Queue {
             alone_above: u32,
         ) -> Self {
             Self {
-                word: AtomicU64::new(Word::new(ceiling).0),
+                word: AtomicWord::new(ceiling),
                 patience,
                 max_waiting,
                 alone_above: AtomicU32::new(alone_above),
@@ -114,7 +116,7 @@ impl Queue {
                 losses: AtomicU32::new(0),
                 head_extra: AtomicU32::new(0),
                 tired: AtomicBool::new(false),
-                line: Event::new(),
+                queue: Event::new(),
                 list: List::new(),
                 #[cfg(not(feature = "std"))]
                 front: Event::new(),
@@ -122,45 +124,6 @@ impl Queue {
                 idle: Event::new(),
             }
         }
-    }
-
-    /// The word now. Acquire: who decides by it that there is nothing to do must see the side
-    /// counters of everybody who changed it before.
-    #[inline]
-    pub(crate) fn word(&self) -> Word {
-        Word(self.word.load(Acquire))
-    }
-
-    /// One compare-and-swap. AcqRel, as the rule above demands; Acquire on failure because the
-    /// caller goes on with what it found.
-    #[inline]
-    pub(crate) fn replace(&self, old: Word, new: Word) -> Result<Word, Word> {
-        match self.word.compare_exchange(old.0, new.0, AcqRel, Acquire) {
-            Ok(_) => Ok(new),
-            Err(found) => Err(Word(found)),
-        }
-    }
-
-    /// Applies `change` and returns the word before and after; `None` from it changes nothing.
-    pub(crate) fn update(
-        &self,
-        mut change: impl FnMut(Word) -> Option<Word>,
-    ) -> Result<(Word, Word), Word> {
-        let mut word = self.word();
-        loop {
-            let Some(next) = change(word) else {
-                return Err(word);
-            };
-            match self.replace(word, next) {
-                Ok(next) => return Ok((word, next)),
-                Err(found) => word = found,
-            }
-        }
-    }
-
-    /// A read-modify-write that changes nothing: makes the side counters known (the rule above).
-    pub(crate) fn publish(&self) -> Word {
-        Word(self.word.fetch_add(0, AcqRel))
     }
 
     /// Takes `n` permits without standing in line; whether it could. `gives_way`: not past a head that
@@ -174,17 +137,15 @@ impl Queue {
         granted: impl FnOnce(Word),
         end_terms: impl FnOnce(),
     ) -> bool {
-        // Relaxed: a word that is out of date costs a failed exchange, or refuses what it would have
-        // refused a moment ago.
-        let mut word = Word(self.word.load(Relaxed));
+        let mut word = self.word.load_to_take();
         // Without any flag, as it mostly is, there is no need to know which ones count.
         if word.admits_if_plain(n, || self.alone_above()) {
-            match self.try_take(word, n) {
-                Ok(_) => {
-                    granted(word.plus(n));
+            match self.word.try_take(word, n) {
+                Ok(taken) => {
+                    granted(taken);
                     return true;
                 }
-                Err(found) => word = Word(found),
+                Err(found) => word = found,
             }
         }
         self.take_flagged(word, n, gives_way, granted, end_terms)
@@ -199,21 +160,21 @@ impl Queue {
         granted: impl FnOnce(Word),
         end_terms: impl FnOnce(),
     ) -> bool {
-        if word.has(TIMED) {
+        if word.is_timed() {
             end_terms();
-            word = self.word();
+            word = self.word.load();
         }
         while self.admits_newcomer(word, n) {
             if gives_way && self.head_is_due(word) {
                 return false;
             }
-            match self.try_take(word, n) {
-                Ok(_) => {
+            match self.word.try_take(word, n) {
+                Ok(taken) => {
                     self.count_overtake(word);
-                    granted(word.plus(n));
+                    granted(taken);
                     return true;
                 }
-                Err(found) => word = Word(found),
+                Err(found) => word = found,
             }
         }
         false
@@ -221,7 +182,7 @@ impl Queue {
 
     /// Whether a request for `n` that would be granted has to give way first (I16).
     pub(crate) fn must_give_way(&self, n: usize) -> bool {
-        let word = self.word();
+        let word = self.word.load();
         self.admits_newcomer(word, n) && self.head_is_due(word)
     }
 
@@ -233,13 +194,13 @@ impl Queue {
     fn head_is_due(&self, word: Word) -> bool {
         // Relaxed: it only counts, and no memory depends on it.
         let due = self.overtake_period() / OVERTAKES_A_LOSS * (OVERTAKES_A_LOSS - 1);
-        word.has(CALLED) && self.overtakes.load(Relaxed) >= due
+        word.is_called() && self.overtakes.load(Relaxed) >= due
     }
 
     /// Counts that a newcomer was granted its permits in `word`.
     pub(crate) fn count_overtake(&self, word: Word) {
         // Relaxed, as above. If two begin a new period at once, one is not counted.
-        if word.has(CALLED) && self.overtakes.fetch_add(1, Relaxed) + 1 >= self.overtake_period() {
+        if word.is_called() && self.overtakes.fetch_add(1, Relaxed) + 1 >= self.overtake_period() {
             self.overtakes.store(0, Relaxed);
         }
     }
@@ -276,14 +237,7 @@ impl Queue {
         self.losses.load(Relaxed) >= self.patience
     }
 
-    #[inline]
-    fn try_take(&self, word: Word, n: usize) -> Result<u64, u64> {
-        // Acquire pairs with the AcqRel of `release`: what was done under the permit before is
-        // seen by who has it now. Nothing is released: a taker has changed no counter.
-        self.word.compare_exchange_weak(word.0, word.plus(n).0, Acquire, Relaxed)
-    }
-
-    /// Whether somebody who does not stand in line may take `n`.
+    /// Whether a request that is not in line may take `n`.
     #[inline]
     pub(crate) fn admits_newcomer(&self, word: Word, n: usize) -> bool {
         word.admits_newcomer(n, newcomer_barrier(self.patience), || self.alone_above())
@@ -323,20 +277,18 @@ impl Queue {
             // has registered its waker, so it has seen the change or is woken for it.
             self.head.wake();
             // Likewise the first in the list, which is not woken to look.
-            self.settle(self.publish());
+            self.settle(self.word.publish());
         }
     }
 
     /// Gives back `n` permits. `end_terms` is run before others are woken, where a cap has a term.
     #[inline]
     pub(crate) fn release(&self, n: usize, end_terms: impl FnOnce()) {
-        // AcqRel: releases the work done under the permit to its next holder, and acquires the
-        // side counters of those who stand in line.
-        let word = Word(self.word.fetch_sub(n as u64, AcqRel));
+        let word = self.word.give_back(n);
         if !word.is_plain() {
             // Also if the clock panics that is asked for the end of terms (I18).
-            let look = LookOnDrop { queue: self, word: word.minus(n) };
-            if word.has(TIMED) {
+            let look = LookOnDrop { cell: self, word: word.minus(n) };
+            if word.is_timed() {
                 end_terms();
             }
             drop(look);
@@ -349,7 +301,7 @@ impl Queue {
             // I4: a large head has lost if this is not enough for it; it need not wake up to see that.
             if word.passes_over(self.head_wants(), self.alone_above()) && self.count_loss() {
                 // If it fails, the next release does it.
-                word = self.replace(word, word.with(FAIR)).unwrap_or_else(|found| found);
+                word = self.word.replace(word, word.fair()).unwrap_or_else(|found| found);
             }
             self.settle(word);
         }
@@ -380,10 +332,10 @@ impl Queue {
         let last = counted && Counts(self.counts.fetch_sub(Counts::WAITER, AcqRel)).waiting() == 1;
         // The rule above. That nobody waits any more matters where QUEUED was left behind, and to a
         // dispatcher that may raise it again.
-        if last && self.word().has(QUEUED | DISPATCH) {
-            self.fulfil(self.publish());
+        if last && self.word.load().has_queue() {
+            self.fulfil(self.word.publish());
         } else if looks {
-            self.settle(self.publish());
+            self.settle(self.word.publish());
         } else if let Some(word) = left {
             self.settle(word);
         }
@@ -392,7 +344,7 @@ impl Queue {
     /// Lets a request go that was granted all it asked for where it slept.
     #[cfg(feature = "std")]
     pub(crate) fn leave_granted(&self) {
-        // AcqRel: as above. It need not look, as one that was handed its permit: see `unhand`.
+        // AcqRel: as above. It need not look, as one that was handed its permit: see `take_handed`.
         self.counts.fetch_sub(Counts::WAITER, AcqRel);
     }
 
@@ -402,12 +354,16 @@ impl Queue {
         // Relaxed: made known by the exchange that sets HEAD. A sum, because one that has just left the
         // seat may not have been taken off yet; whoever sees that sees too much, and the one that left
         // looks once more (see `leave`).
-        self.head_extra.fetch_add((n - 1) as u32, Relaxed);
+        if n > 1 {
+            self.head_extra.fetch_add((n - 1) as u32, Relaxed);
+        }
     }
 
     /// A request for `n` has left the seat and is about to [`leave`](Self::leave) the line.
     pub(crate) fn stand_up(&self, n: usize) {
-        self.head_extra.fetch_sub((n - 1) as u32, Relaxed);
+        if n > 1 {
+            self.head_extra.fetch_sub((n - 1) as u32, Relaxed);
+        }
     }
 
     /// How many permits the head asks for.
@@ -415,21 +371,9 @@ impl Queue {
         1 + self.head_extra.load(Relaxed) as usize
     }
 
-    /// The head gives up the seat; returns the word that is left.
-    pub(crate) fn vacate(&self) -> Word {
-        let vacated = self.word.fetch_and(!(HEAD | CALLED | FAIR), AcqRel);
-        Word(vacated).vacated()
-    }
-
-    /// Goes to sleep at the end of the line.
+    /// Goes to sleep at the end of the queue.
     pub(crate) fn listen(&self) -> EventListener {
-        self.line.listen()
-    }
-
-    /// Tells of a waiter that has gone to sleep in the list; returns the word.
-    #[cfg(feature = "std")]
-    pub(crate) fn enter_list(&self) -> Word {
-        Word(self.word.fetch_or(QUEUED, AcqRel)).with(QUEUED)
+        self.queue.listen()
     }
 
     /// A unit has gone to sleep in the queue, perhaps in front of a list that was empty when it looked; the
@@ -438,40 +382,41 @@ impl Queue {
         #[cfg(feature = "std")]
         if self.list.any() {
             self.list.set_first_in_line(false);
-            return self.publish();
+            return self.word.publish();
         }
         entered
     }
 
-    /// Puts a large request to sleep in front of the line that was called with a permit, which it has no
+    /// Puts a large request to sleep in front of the queue that was called with a permit, which it has no
     /// use for: it entered just when the permit was handed to the units in line.
-    #[cfg(not(feature = "std"))]
     pub(crate) fn listen_in_front(&self) -> EventListener {
+        #[cfg(feature = "std")]
+        unreachable!("large requests sleep in the list");
+        #[cfg(not(feature = "std"))]
         self.front.listen()
     }
 
-    /// Gives the permit back that a large request was called with; it is asleep in front of the line.
-    #[cfg(not(feature = "std"))]
-    pub(crate) fn displace(&self) {
-        // AcqRel: the rule above. QUEUED first, so that the release finds it.
-        self.word.fetch_or(QUEUED, AcqRel);
+    /// Puts the permit back that a large request was called with; it is asleep in front of the queue.
+    pub(crate) fn put_back(&self) {
+        // QUEUED first, so that the release finds it.
+        self.word.queue();
         self.release(1, || ());
     }
 
     /// Asks to be told when the limiter is idle.
     pub(crate) fn listen_idle(&self) -> IdleListener {
-        let word = self.word();
+        let word = self.word.load();
         if word.is_idle() {
             return IdleListener::IsIdle;
         }
-        if word.has(DISPATCH) {
+        if word.is_dispatching() {
             // Perhaps an idle moment that is over is still being told: that must not reach us.
             return IdleListener::TryAgain;
         }
         // First asleep, then IDLE: who clears it notifies afterwards.
         let listener = self.idle.listen();
-        match self.update(|word| (!word.is_idle()).then(|| word.with(IDLE))) {
-            Ok((_, word)) => {
+        match self.word.update(|word| (!word.is_idle()).then(|| word.awaited())) {
+            Ok(word) => {
                 self.settle(word);
                 IdleListener::Asleep(listener)
             }
@@ -485,16 +430,16 @@ impl Queue {
     /// Sets the ceiling in force, and whether it has a term; returns the word if that has changed it:
     /// to be settled. Only for whoever has the turn (see `caps.rs`).
     pub(crate) fn set_ceiling(&self, ceiling: usize, timed: bool) -> Option<Word> {
-        let changed = self.update(|word| {
+        let changed = self.word.update(|word| {
             let next = word.with_ceiling(ceiling, timed);
             (next != word).then_some(next)
         });
-        changed.ok().map(|(_, word)| word)
+        changed.ok()
     }
 
     /// Closes it.
     pub(crate) fn close(&self) {
-        self.settle(Word(self.word.fetch_or(CLOSED, AcqRel)).with(CLOSED));
+        self.settle(self.word.close());
     }
 
     /// Permits in flight that their waiters have not seen yet.

@@ -20,8 +20,8 @@ use alloc::vec;
 use alloc::vec::Vec;
 use std::sync::PoisonError;
 
-use super::Queue;
-use crate::state::{CALLED, CLOSED, FAIR, HEAD, Listed, Word};
+use super::Cell;
+use crate::state::{Listed, Word};
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use crate::sync::const_unless_loom;
@@ -223,8 +223,8 @@ impl Waiters {
     }
 }
 
-impl Queue {
-    /// Serves the list with what `word` has for it. The caller [`publish`](Queue::publish)es after it.
+impl Cell {
+    /// Serves the list with what `word` has for it. The caller [`publish`](crate::state::AtomicWord::publish)es after it.
     pub(super) fn serve(&self, word: Word) -> Result<Wakers, Word> {
         let mut sat_down = None;
         let served = self.list.update(|list| {
@@ -235,10 +235,10 @@ impl Queue {
             let mut next = word;
             let mut answers = Vec::new();
             for &Sleeper { n, .. } in list.asleep.values() {
-                let vacant = !next.has(HEAD | CALLED);
+                let vacant = next.seat_is_vacant();
                 if vacant && n == 1 && next.free() > 0 {
                     kept = 1;
-                    next = next.with(HEAD | CALLED);
+                    next = next.seated().called();
                     answers.push(Answer::Seated);
                 } else if vacant && self.admits(next, n) || !vacant && next.free() >= kept + n {
                     next = next.plus(n);
@@ -247,7 +247,7 @@ impl Queue {
                     if vacant && n > 1 {
                         // I4: as for every head, that it finds too little is a loss.
                         let is_last_loss = next.free() > 0 && self.patience <= 1;
-                        next = next.with(if is_last_loss { HEAD | FAIR } else { HEAD });
+                        next = if is_last_loss { next.seated().fair() } else { next.seated() };
                         // First: whoever sees HEAD must know what it wants.
                         self.sit_down(n);
                         sat_down = Some(n);
@@ -255,8 +255,8 @@ impl Queue {
                     break;
                 }
             }
-            self.replace(word, next)?;
-            if !word.has(HEAD | CALLED) && next.has(HEAD) {
+            self.word.replace(word, next)?;
+            if word.seat_is_vacant() && next.has_head() {
                 self.begin_head();
                 if sat_down.is_some() && next.free() > 0 {
                     self.count_loss();
@@ -270,13 +270,13 @@ impl Queue {
             && let Some(n) = sat_down
         {
             self.stand_up(n);
-            return Err(self.publish());
+            return Err(self.word.publish());
         }
         served
     }
 
     /// Looks for the large request that sleeps in the seat and has just been called, if there is one. The
-    /// caller [`publish`](Queue::publish)es after it.
+    /// caller [`publish`](crate::state::AtomicWord::publish)es after it.
     pub(super) fn look_for_seated(&self) -> Option<Wakers> {
         if !self.list.any() {
             return None;
@@ -286,16 +286,16 @@ impl Queue {
                 return None;
             }
             let (_, &Sleeper { n, .. }) = list.asleep.first_key_value()?;
-            let mut word = self.word();
+            let mut word = self.word.load();
             loop {
-                let (next, answer) = if word.has(CLOSED) {
+                let (next, answer) = if word.is_closed() {
                     (word.vacated(), Some(Answer::Closed))
                 } else if self.admits(word, n) {
                     (word.vacated().plus(n), Some(Answer::Granted))
                 } else {
-                    (word.without(CALLED), None)
+                    (word.asleep(), None)
                 };
-                match self.replace(word, next) {
+                match self.word.replace(word, next) {
                     Ok(_) => {
                         let answers: Vec<Answer> = answer.into_iter().collect();
                         if !answers.is_empty() {

@@ -1,4 +1,4 @@
-//! Calling: who is woken when, and what a woken waiter finds.
+//! Calling: what the author of a word does for the waiters.
 //!
 //! A *call* is a notification of a sleeping waiter. It carries one *token*, not addressed to
 //! anybody: the open seat, or a permit that was counted in flight beforehand (`handed`). A waiter
@@ -7,50 +7,25 @@
 //! takes them back.
 
 use core::mem;
-use core::pin::Pin;
-use core::task::{Context, Poll, Waker};
 
-use event_listener::EventListener;
-
-use super::Queue;
-use crate::state::{CALLED, CLOSED, Counts, DISPATCH, Duty, IDLE, Line, QUEUED, Word};
+use super::Cell;
+use crate::state::{Counts, Duty, Line, Word};
 use crate::sync::ROUNDS;
-use crate::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
-
-/// Which waker a listener has, without keeping it alive: what its data pointer says. Two wakers that
-/// have it in common share what they own, so that none of them drops the last of it.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct WakerId(usize);
-
-impl WakerId {
-    pub(crate) fn of(waker: &Waker) -> Self {
-        Self(waker.data().addr())
-    }
-}
-
-/// What a notified waiter finds.
-pub(crate) enum Token {
-    /// The open seat, with the word after the claim.
-    Seat(Word),
-    /// One permit, already counted in flight.
-    Permit,
-    /// Nothing: the limiter is closed, and somebody else was quicker.
-    Nothing,
-}
+use crate::sync::atomic::Ordering::{AcqRel, Relaxed};
 
 /// Does the duties of a word when it is dropped.
 struct FulfilOnDrop<'a> {
-    queue: &'a Queue,
+    cell: &'a Cell,
     word: Word,
 }
 
 impl Drop for FulfilOnDrop<'_> {
     fn drop(&mut self) {
-        self.queue.fulfil(self.word);
+        self.cell.fulfil(self.word);
     }
 }
 
-impl Queue {
+impl Cell {
     /// Does what `word`, which the caller has just brought about or entered by, obliges to.
     #[inline]
     pub(crate) fn settle(&self, word: Word) {
@@ -66,12 +41,12 @@ impl Queue {
             let tired = rounds >= ROUNDS;
             let done = match word.duty(&self.line_as_known(tired)) {
                 Duty::Nothing => return,
-                Duty::AnnounceIdle => self.dispatch(word, word.without(IDLE), || {
+                Duty::AnnounceIdle => self.dispatch(word, word.telling(), || {
                     self.idle.notify_additional_relaxed(usize::MAX);
                 }),
                 // With CALLED set nobody else wakes the head until it has looked.
                 Duty::WakeHead => {
-                    self.replace(word, word.with(CALLED)).map(|word| self.wake_head(word))
+                    self.word.replace(word, word.called()).map(|word| self.wake_head(word))
                 }
                 Duty::Call { seat, permits } => {
                     rounds += 1;
@@ -79,11 +54,11 @@ impl Queue {
                 }
                 #[cfg(feature = "std")]
                 Duty::Serve => self.serve(word).map(|served| {
-                    let word = self.publish();
+                    let word = self.word.publish();
                     self.wake(word, || served.wake())
                 }),
                 Duty::CallAll => {
-                    let done = self.dispatch(word, word.without(QUEUED), || {
+                    let done = self.dispatch(word, word.calling_all(), || {
                         self.notify(usize::MAX, 0);
                     });
                     #[cfg(feature = "std")]
@@ -99,7 +74,7 @@ impl Queue {
     fn wake_head(&self, word: Word) -> Word {
         #[cfg(feature = "std")]
         if let Some(served) = self.look_for_seated() {
-            let word = self.publish();
+            let word = self.word.publish();
             return self.wake(word, || served.wake());
         }
         self.wake(word, || self.head.wake())
@@ -107,7 +82,7 @@ impl Queue {
 
     /// I18: if a waker panics, what `word` obliges to is done all the same.
     fn wake(&self, word: Word, wake: impl FnOnce()) -> Word {
-        let rest = FulfilOnDrop { queue: self, word };
+        let rest = FulfilOnDrop { cell: self, word };
         wake();
         mem::forget(rest);
         word
@@ -135,7 +110,7 @@ impl Queue {
     pub(crate) fn is_tired(&self, word: Word) -> bool {
         // Relaxed: a waiter that is called by a tired thread sees it; of others it is not exact, and
         // need not be.
-        word.has(DISPATCH) && self.tired.load(Relaxed)
+        word.is_dispatching() && self.tired.load(Relaxed)
     }
 
     /// Only for the owner of DISPATCH.
@@ -155,9 +130,7 @@ impl Queue {
     /// the line from looking empty meanwhile, and others from calling: they leave it to us, who
     /// look again at the end.
     fn call(&self, word: Word, seat: bool, permits: usize, tired: bool) -> Result<Word, Word> {
-        let opened = if seat { CALLED } else { 0 };
-        let mut word =
-            self.replace(word, word.without(QUEUED).with(DISPATCH | opened).plus(permits))?;
+        let mut word = self.word.replace(word, word.calling(seat, permits))?;
         if seat {
             self.begin_head();
         }
@@ -178,22 +151,22 @@ impl Queue {
         // What reached nobody is taken back: permits, as far as they are not claimed by waiters
         // that had been called before. If that leaves one token, it is the open seat; or, if that
         // has been taken, the permit that its taker was called with.
-        let mut back = if missed > 0 { self.unhand(missed.min(permits), false) } else { 0 };
+        let mut back = if missed > 0 { self.take_handed(missed.min(permits), false) } else { 0 };
         let mut seat_left = back < missed;
         loop {
-            let mut next = word.without(DISPATCH);
+            let mut next = word.dispatched();
             if more {
-                next = next.with(QUEUED);
+                next = next.queued();
             }
             if seat_left {
                 if word.seat_is_open() {
                     next = next.vacated();
                 } else {
                     seat_left = false;
-                    back += self.unhand(1, false);
+                    back += self.take_handed(1, false);
                 }
             }
-            match self.replace(word, next.minus(back)) {
+            match self.word.replace(word, next.minus(back)) {
                 Ok(next) => return Ok(next),
                 Err(found) => word = found,
             }
@@ -202,58 +175,16 @@ impl Queue {
 
     /// Changes the word and does something with DISPATCH set: nobody calls meanwhile, this thread's
     /// wakers included, which may be run or dropped under the mutex of an `Event`.
-    fn dispatch(&self, word: Word, next: Word, action: impl FnOnce()) -> Result<Word, Word> {
-        self.replace(word, next.with(DISPATCH))?;
+    pub(super) fn dispatch(
+        &self,
+        word: Word,
+        next: Word,
+        action: impl FnOnce(),
+    ) -> Result<Word, Word> {
+        self.word.replace(word, next.dispatching())?;
         self.set_tired(false);
         action();
-        Ok(Word(self.word.fetch_and(!DISPATCH, AcqRel)).without(DISPATCH))
-    }
-
-    /// Polls a listener; `registered` is the waker that it has.
-    ///
-    /// A waker that another replaces is dropped under the mutex of the listener's `Event`, and
-    /// may be the last owner of a permit, whose release would call waiters. So that is done with
-    /// DISPATCH set.
-    #[inline]
-    pub(crate) fn poll_listener(
-        &self,
-        listener: &mut EventListener,
-        registered: &mut WakerId,
-        cx: &mut Context<'_>,
-    ) -> Poll<()> {
-        let id = WakerId::of(cx.waker());
-        if *registered == id {
-            return Pin::new(listener).poll(cx);
-        }
-        self.replace_waker(listener, registered, id, cx)
-    }
-
-    #[cold]
-    fn replace_waker(
-        &self,
-        listener: &mut EventListener,
-        registered: &mut WakerId,
-        id: WakerId,
-        cx: &mut Context<'_>,
-    ) -> Poll<()> {
-        let mut word = self.word();
-        let mut polled = Poll::Pending;
-        loop {
-            if word.has(DISPATCH) {
-                // Not worth more than to try again: the other thread is about to be done.
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
-            }
-            match self.dispatch(word, word, || polled = Pin::new(&mut *listener).poll(cx)) {
-                Ok(word) => {
-                    *registered = id;
-                    // In full: a last waiter that left meanwhile relies on it.
-                    self.fulfil(word);
-                    return polled;
-                }
-                Err(found) => word = found,
-            }
-        }
+        Ok(self.word.end_dispatch())
     }
 
     /// Notifies up to `n` sleepers in the queue, with `permits` handed over among them.
@@ -272,45 +203,6 @@ impl Queue {
         let in_front = if self.list.any() { self.front.notify_additional_relaxed(n) } else { 0 };
         #[cfg(feature = "std")]
         let in_front = 0;
-        in_front + self.line.notify_additional_relaxed(n - in_front)
-    }
-
-    /// Takes up to `n` handed permits that nobody has claimed and returns how many. If there are any
-    /// and `leave` is set, a waiter is counted out with them.
-    fn unhand(&self, n: usize, leave: bool) -> usize {
-        let mut taken = 0;
-        // Acquire pairs with the Release that handed them. A waiter that leaves with a permit need not
-        // be known to the last one to leave (see `Queue::leave`), who knows of the call that it got it
-        // by; nor need it look itself: while it keeps the permit nothing depends on a QUEUED left behind,
-        // and whoever makes a permit free looks.
-        let _ = self.counts.fetch_update(Acquire, Relaxed, |counts| {
-            taken = Counts(counts).handed().min(n);
-            let left = if leave { Counts::WAITER } else { 0 };
-            (taken > 0).then(|| counts - taken as u64 * Counts::HANDED - left)
-        });
-        taken
-    }
-
-    /// Claims a token for a notified waiter that asks for `n` permits. `arrive` tells what becomes
-    /// of the word if it is the open seat. If it is a permit and `leave` is set, the waiter is counted
-    /// out in the same operation.
-    ///
-    /// Who asks for one permit prefers a handed one: the seat may have been opened for a larger
-    /// request, which has no use for anything else.
-    #[inline]
-    pub(crate) fn claim(&self, n: usize, leave: bool, arrive: impl Fn(Word) -> Word) -> Token {
-        loop {
-            if n == 1 && self.unhand(1, leave) == 1 {
-                return Token::Permit;
-            }
-            match self.update(|word| word.seat_is_open().then(|| arrive(word))) {
-                Ok((_, after)) => return Token::Seat(after),
-                // Whoever took the seat left the token that it had been called with.
-                Err(_) if self.unhand(1, leave) == 1 => return Token::Permit,
-                Err(word) if word.has(CLOSED) => return Token::Nothing,
-                // Others have changed tokens meanwhile, and one is left.
-                Err(_) => {}
-            }
-        }
+        in_front + self.queue.notify_additional_relaxed(n - in_front)
     }
 }
