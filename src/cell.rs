@@ -69,7 +69,7 @@ pub(crate) struct Cell {
     queue: Event,
     /// Where large requests sleep, and those behind them.
     pub(crate) list: List,
-    /// Where a large request sleeps that had been called out of turn (see `Cell::displace`).
+    /// Where a large request sleeps that had been called out of turn (see [`Cell::put_back`]).
     /// It is served before `queue`.
     #[cfg(not(feature = "std"))]
     front: Event,
@@ -126,8 +126,8 @@ impl Cell {
         }
     }
 
-    /// Takes `n` permits without standing in line; whether it could. `gives_way`: not past a head that
-    /// has been overtaken often enough. `granted` is told the word that it leaves; `end_terms` is run
+    /// Takes `n` permits without standing in line; returns whether it could. `gives_way`: not past a head
+    /// that has been overtaken often enough. `granted` is told the word that it leaves; `end_terms` is run
     /// first where a cap has a term.
     #[inline]
     pub(crate) fn take(
@@ -262,8 +262,8 @@ impl Cell {
         self.alone_above() == 0
     }
 
-    /// Takes over another `max`. Only for whoever has the turn (see `caps.rs`), to
-    /// [`tell_of_max`](Self::tell_of_max) after it.
+    /// Takes over another `max`. Only for the caller that has the turn (see `caps.rs`); it then
+    /// [`tell_of_max`](Self::tell_of_max).
     pub(crate) fn set_max(&self, max: usize) {
         if self.alone_above() != 0 {
             self.alone_above.store(max as u32, Relaxed);
@@ -307,12 +307,12 @@ impl Cell {
         }
     }
 
-    /// Whether as many wait as may.
+    /// Whether the line is full.
     pub(crate) fn is_full(&self) -> bool {
         self.counts().waiting() >= self.max_waiting as usize
     }
 
-    /// Counts a waiter in, unless as many wait as may.
+    /// Counts a waiter in, unless the line is full.
     pub(crate) fn count_in(&self) -> bool {
         // AcqRel: see `notify`. A compare-and-swap, so that a refused request is at no time counted.
         self.counts
@@ -323,15 +323,15 @@ impl Cell {
             .is_ok()
     }
 
-    /// Lets a request go that has left the line, or never got into it, then `counted` may be false.
-    /// `looks`: whether it has changed what a duty depends on beside the word. `left` is the word that it
-    /// left behind, if it changed it.
+    /// Lets a request go that has left the line. `counted`: it has been counted in; not so if it never
+    /// got into the line. `looks`: it has changed what a duty depends on beside the word. `left` is the
+    /// word that it left behind, if it changed it.
     pub(crate) fn leave(&self, looks: bool, counted: bool, left: Option<Word>) {
         // AcqRel: the last to leave sees what the earlier ones did to the word, or saw there, so it
         // finds QUEUED if it was set for one of them.
         let last = counted && Counts(self.counts.fetch_sub(Counts::WAITER, AcqRel)).waiting() == 1;
-        // The rule above. That nobody waits any more matters where QUEUED was left behind, and to a
-        // dispatcher that may raise it again.
+        // The rule above. That the line is empty matters where QUEUED was left behind, and to a thread
+        // that is calling and may raise it again.
         if last && self.word.load().has_queue() {
             self.fulfil(self.word.publish());
         } else if looks {
@@ -351,9 +351,9 @@ impl Cell {
     /// A request for `n` is about to sit down. If it does not after all, it [`stand_up`](Self::stand_up)s
     /// and looks.
     pub(crate) fn sit_down(&self, n: usize) {
-        // Relaxed: made known by the exchange that sets HEAD. A sum, because one that has just left the
-        // seat may not have been taken off yet; whoever sees that sees too much, and the one that left
-        // looks once more (see `leave`).
+        // Relaxed: made known by the exchange that sets HEAD. A sum, because what one that has just left
+        // the seat wanted may not have been taken off yet. A thread that reads it then reads too much; the
+        // one that left looks once more (see `leave`).
         if n > 1 {
             self.head_extra.fetch_add((n - 1) as u32, Relaxed);
         }
@@ -376,10 +376,9 @@ impl Cell {
         self.queue.listen()
     }
 
-    /// A unit has gone to sleep in the queue, perhaps in front of a list that was empty when it looked; the
-    /// word after that is known.
+    /// A unit has gone to sleep in the queue; the list may have been empty when it looked, and not now.
+    /// Returns the word after the list knows of the unit.
     pub(crate) fn tell_list(&self, entered: Word) -> Word {
-        #[cfg(feature = "std")]
         if self.list.any() {
             self.list.set_first_in_line(false);
             return self.word.publish();
@@ -387,8 +386,8 @@ impl Cell {
         entered
     }
 
-    /// Puts a large request to sleep in front of the queue that was called with a permit, which it has no
-    /// use for: it entered just when the permit was handed to the units in line.
+    /// Puts a large request to sleep in front of the queue. It has been called with a permit, for which it
+    /// has no use: it entered just when the permit was handed to the units in line.
     pub(crate) fn listen_in_front(&self) -> EventListener {
         #[cfg(feature = "std")]
         unreachable!("large requests sleep in the list");
@@ -413,7 +412,7 @@ impl Cell {
             // Perhaps an idle moment that is over is still being told: that must not reach us.
             return IdleListener::TryAgain;
         }
-        // First asleep, then IDLE: who clears it notifies afterwards.
+        // First asleep, then IDLE: a thread that clears it notifies afterwards.
         let listener = self.idle.listen();
         match self.word.update(|word| (!word.is_idle()).then(|| word.awaited())) {
             Ok(word) => {
@@ -427,8 +426,8 @@ impl Cell {
         }
     }
 
-    /// Sets the ceiling in force, and whether it has a term; returns the word if that has changed it:
-    /// to be settled. Only for whoever has the turn (see `caps.rs`).
+    /// Sets the ceiling in force, and whether it has a term. Returns the word if that has changed it; the
+    /// caller settles it. Only for the caller that has the turn (see `caps.rs`).
     pub(crate) fn set_ceiling(&self, ceiling: usize, timed: bool) -> Option<Word> {
         let changed = self.word.update(|word| {
             let next = word.with_ceiling(ceiling, timed);

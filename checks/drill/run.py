@@ -179,7 +179,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--only", default="", help="only breaks in whose name this regular expression is found")
     parser.add_argument("--part", type=part, help="only this part of them, evenly spread: 3/10")
-    parser.add_argument("--checks", help="only these checks, separated by semicolons")
+    parser.add_argument("--checks", help=f"only these checks, separated by semicolons: {chr(59).join(CHECKS)}")
     parser.add_argument("--list", action="store_true", help="runs nothing: lists the breaks, and those that are stale")
     args = parser.parse_args()
 

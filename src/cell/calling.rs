@@ -1,10 +1,10 @@
 //! Calling: what the author of a word does for the waiters.
 //!
-//! A *call* is a notification of a sleeping waiter. It carries one *token*, not addressed to
-//! anybody: the open seat, or a permit that was counted in flight beforehand (`handed`). A waiter
-//! that finds itself notified claims a token. There are never fewer tokens than notified waiters that
-//! have claimed none, except after a close; there are more only while a call is under way, which
-//! takes them back.
+//! A *call* notifies a waiter that sleeps in the queue. It carries one *token*, which is not addressed to
+//! a particular waiter: the open seat, or a permit that was counted in flight beforehand (`handed`). A
+//! waiter that finds itself notified claims a token. There are never fewer tokens than notified waiters
+//! that have claimed none, except after a close. There are more only while a call is under way; it takes
+//! the surplus back.
 
 use core::mem;
 
@@ -26,7 +26,7 @@ impl Drop for FulfilOnDrop<'_> {
 }
 
 impl Cell {
-    /// Does what `word`, which the caller has just brought about or entered by, obliges to.
+    /// Does the duties of `word`, which the caller has just brought about or entered by.
     #[inline]
     pub(crate) fn settle(&self, word: Word) {
         if word.has_news() {
@@ -34,6 +34,7 @@ impl Cell {
         }
     }
 
+    /// Likewise, also if there are neither permits nor news: the line may have become empty.
     #[inline(never)]
     pub(super) fn fulfil(&self, mut word: Word) {
         let mut rounds = 0;
@@ -44,7 +45,7 @@ impl Cell {
                 Duty::AnnounceIdle => self.dispatch(word, word.telling(), || {
                     self.idle.notify_additional_relaxed(usize::MAX);
                 }),
-                // With CALLED set nobody else wakes the head until it has looked.
+                // With CALLED set no other thread wakes the head until it has looked.
                 Duty::WakeHead => {
                     self.word.replace(word, word.called()).map(|word| self.wake_head(word))
                 }
@@ -73,7 +74,7 @@ impl Cell {
     /// Wakes the head that has just been called, or looks on its behalf; returns the word after it.
     fn wake_head(&self, word: Word) -> Word {
         #[cfg(feature = "std")]
-        if let Some(served) = self.look_for_seated() {
+        if let Some(served) = self.look_for_sleeping_head() {
             let word = self.word.publish();
             return self.wake(word, || served.wake());
         }
@@ -88,32 +89,40 @@ impl Cell {
         word
     }
 
-    /// Relaxed: ordered by the read-modify-write that brought the word about. Waiters that left the
-    /// word as it was may be missed here. Then too few are called, which shows that there are more.
-    /// Without `std` a permit may be handed to a large one then, which gives it back.
+    /// What a duty depends on. Relaxed: ordered by the read-modify-write that brought the word about.
+    /// Waiters that left the word as it was may be missed here. Then too few are called, and the call
+    /// shows that there are more.
     fn line_as_known(&self, tired: bool) -> Line {
         Line {
             waiting: self.waiting(),
             listed: self.list.known(),
-            first_only: tired || cfg!(not(feature = "std")) && self.list.any(),
+            first_only: tired || self.has_large_in_queue(),
             head_wants: self.head_wants(),
             alone_above: self.alone_above(),
         }
     }
 
+    /// Without `std` a large request sleeps among the units. Nothing is handed over past it.
+    fn has_large_in_queue(&self) -> bool {
+        #[cfg(feature = "std")]
+        return false;
+        #[cfg(not(feature = "std"))]
+        self.list.has_large()
+    }
+
     /// Whether the line moves only when the thread that is calling waiters is done.
     ///
     /// Others leave their duties to that thread as long as DISPATCH is set, and might keep it busy for
-    /// as long as they go on. So after some rounds it is *tired*: it calls the first in line and
-    /// nobody else, and whoever gets to the seat stays in it until DISPATCH is clear. Then nothing is
-    /// left to do for the tired thread, and the head does the rest when it leaves.
+    /// as long as they go on. So after some rounds it is *tired*: it calls the first in line and no other
+    /// waiter, and the waiter that reaches the seat stays in it until DISPATCH is clear. Then the tired
+    /// thread has nothing left to do, and the head does the rest when it leaves.
     pub(crate) fn is_tired(&self, word: Word) -> bool {
         // Relaxed: a waiter that is called by a tired thread sees it; of others it is not exact, and
         // need not be.
         word.is_dispatching() && self.tired.load(Relaxed)
     }
 
-    /// Only for the owner of DISPATCH.
+    /// Only for the thread that has set DISPATCH.
     fn set_tired(&self, tired: bool) {
         // Relaxed: see `is_tired`. Mostly there is nothing to store.
         if self.tired.load(Relaxed) != tired {
@@ -124,11 +133,11 @@ impl Cell {
     /// Calls waiters from the queue: one to the seat, if `seat`, and `permits` more, each with a
     /// permit.
     ///
-    /// QUEUED is lowered first and raised again only if somebody may be left: everybody asked for
-    /// was there, and there are waiters at all; or some sleep in the list. A waiter that saw it set before is asleep already
-    /// and has been counted, so we find it; one that comes later sets it itself. DISPATCH keeps
-    /// the line from looking empty meanwhile, and others from calling: they leave it to us, who
-    /// look again at the end.
+    /// QUEUED is lowered first. It is raised again only if sleepers may be left: all that were asked for
+    /// were there, or some sleep in the list. A waiter that saw it set before is asleep already and has
+    /// been counted, so we find it; one that comes later sets it itself. DISPATCH keeps the line from
+    /// looking empty meanwhile, and others from calling: they leave that to us, and we look again at the
+    /// end.
     fn call(&self, word: Word, seat: bool, permits: usize, tired: bool) -> Result<Word, Word> {
         let mut word = self.word.replace(word, word.calling(seat, permits))?;
         if seat {
@@ -137,20 +146,19 @@ impl Cell {
         self.set_tired(tired);
 
         let tokens = usize::from(seat) + permits;
-        #[cfg(feature = "std")]
-        if self.list.any() {
+        let listed = self.list.any();
+        if listed {
             self.list.set_first_in_line(true);
         }
         let missed = tokens - self.notify(tokens, permits);
-        #[cfg(feature = "std")]
-        if missed == 0 && self.list.any() {
+        if listed && missed == 0 {
             self.list.set_first_in_line(false);
         }
         let more = self.waiting() > 0 && (missed == 0 || self.list.any());
 
-        // What reached nobody is taken back: permits, as far as they are not claimed by waiters
-        // that had been called before. If that leaves one token, it is the open seat; or, if that
-        // has been taken, the permit that its taker was called with.
+        // The tokens that reached no sleeper are taken back: permits, as far as waiters that had been
+        // called before have not claimed them. If one token is left then, it is the open seat; or, if
+        // that has been taken, the permit that its taker was called with.
         let mut back = if missed > 0 { self.take_handed(missed.min(permits), false) } else { 0 };
         let mut seat_left = back < missed;
         loop {
@@ -173,8 +181,8 @@ impl Cell {
         }
     }
 
-    /// Changes the word and does something with DISPATCH set: nobody calls meanwhile, this thread's
-    /// wakers included, which may be run or dropped under the mutex of an `Event`.
+    /// Changes the word and does something with DISPATCH set: meanwhile no thread calls, this one
+    /// included, whose wakers may be run or dropped under the mutex of an `Event`.
     pub(super) fn dispatch(
         &self,
         word: Word,
@@ -196,11 +204,12 @@ impl Cell {
     ///
     /// Relaxed notifications (no fence): that and the queue's mutex are enough.
     fn notify(&self, n: usize, permits: usize) -> usize {
-        // Release also for the permits: who claims one need not be who is notified of it, and must
-        // see the same.
+        // Release also for the permits: the waiter that claims one need not be the one that is notified
+        // of it, and must see the same.
         self.counts.fetch_add(permits as u64 * Counts::HANDED, AcqRel);
         #[cfg(not(feature = "std"))]
-        let in_front = if self.list.any() { self.front.notify_additional_relaxed(n) } else { 0 };
+        let in_front =
+            if self.list.has_large() { self.front.notify_additional_relaxed(n) } else { 0 };
         #[cfg(feature = "std")]
         let in_front = 0;
         in_front + self.queue.notify_additional_relaxed(n - in_front)

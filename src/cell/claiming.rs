@@ -10,19 +10,19 @@ pub(crate) enum Token {
     Seat(Word),
     /// One permit, already counted in flight.
     Permit,
-    /// Nothing: the limiter is closed, and somebody else was quicker.
+    /// Nothing: the limiter is closed, and other waiters have claimed the tokens.
     Nothing,
 }
 
 impl Cell {
-    /// Takes up to `n` handed permits that nobody has claimed and returns how many. If there are any
+    /// Takes up to `n` handed permits that no waiter has claimed and returns how many. If there are any
     /// and `leave` is set, a waiter is counted out with them.
     pub(super) fn take_handed(&self, n: usize, leave: bool) -> usize {
         let mut taken = 0;
-        // Acquire pairs with the Release that handed them. A waiter that leaves with a permit need not
-        // be known to the last one to leave (see `Cell::leave`), who knows of the call that it got it
-        // by; nor need it look itself: while it keeps the permit nothing depends on a QUEUED left behind,
-        // and whoever makes a permit free looks.
+        // Acquire pairs with the Release that handed them. The last waiter to leave (see `Cell::leave`)
+        // need not know of one that leaves here: it knows of the call that handed the permit. Nor need
+        // this one look: while it keeps the permit nothing depends on a QUEUED left behind, and the thread
+        // that makes a permit free looks.
         let _ = self.counts.fetch_update(Acquire, Relaxed, |counts| {
             taken = Counts(counts).handed().min(n);
             let left = if leave { Counts::WAITER } else { 0 };
@@ -35,8 +35,8 @@ impl Cell {
     /// of the word if it is the open seat. If it is a permit and `leave` is set, the waiter is counted
     /// out in the same operation.
     ///
-    /// Who asks for one permit prefers a handed one: the seat may have been opened for a larger
-    /// request, which has no use for anything else.
+    /// A unit prefers a handed permit: without `std` the seat may have been opened for a large request,
+    /// which has no use for anything else.
     #[inline]
     pub(crate) fn claim(&self, n: usize, leave: bool, arrive: impl Fn(Word) -> Word) -> Token {
         loop {
@@ -45,10 +45,10 @@ impl Cell {
             }
             match self.word.update(|word| word.seat_is_open().then(|| arrive(word))) {
                 Ok(after) => return Token::Seat(after),
-                // Whoever took the seat left the token that it had been called with.
+                // The waiter that took the seat left the token that it had been called with.
                 Err(_) if self.take_handed(1, leave) == 1 => return Token::Permit,
                 Err(word) if word.is_closed() => return Token::Nothing,
-                // Others have changed tokens meanwhile, and one is left.
+                // Others have exchanged tokens meanwhile, and one is left.
                 Err(_) => {}
             }
         }

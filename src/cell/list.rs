@@ -1,15 +1,16 @@
 //! The *list*: the second part of the line, whose waiters are called by name.
 //!
-//! Those that sleep in an [`Event`](event_listener::Event) are called anonymously, so all of them must
-//! ask for the same: one permit. From the first large request on, one for more than one permit, waiters
-//! therefore sleep in a list: units too, as long as it is not empty. All in the list stand behind all in
-//! the queue. They are served in order, each *granted* all that it asks for where it sleeps; a unit that
-//! is the first in line is called to the seat instead, so that newcomers may take its permit before it.
-//! A large request that is the first in line takes the seat asleep: permits pass it over, or are kept
-//! for it, as for every head.
+//! Waiters in the queue are called anonymously, so all of them must ask for the same: one permit. A
+//! *large* request, one for several permits, sleeps in the list instead, and so does a unit that comes
+//! while the list is not empty. All in the list stand behind all in the queue.
 //!
-//! A limiter whose requests are all for one permit never locks. Without `std` there is no lock: large
-//! requests sleep in the queue like all others, and nothing is handed over while one is in line.
+//! They are served in order. Each is *granted* all that it asks for where it sleeps, but for two cases. A
+//! unit that is the first in line is called to the seat, so that newcomers may take its permit before it
+//! runs. A large request that is the first in line, and for which too few permits are free, takes the seat
+//! asleep; it is a head like any other then, until it is granted its permits.
+//!
+//! A limiter whose requests are all for one permit never takes the lock of the list. Without `std` there
+//! is no lock; see `no_list.rs`.
 
 use core::mem;
 use core::task::Waker;
@@ -59,7 +60,7 @@ struct Waiters {
     asleep: BTreeMap<Entry, Sleeper>,
     /// Those that have not run since they were woken.
     answered: BTreeMap<Entry, (usize, Answer)>,
-    /// Whether nobody sleeps in the queue, in front of the list.
+    /// Whether the queue in front of the list is empty.
     first_in_line: bool,
     /// Whether the first, a large request, is in the seat.
     seated: bool,
@@ -95,7 +96,7 @@ impl List {
         }
     }
 
-    /// Whether anybody sleeps in the list.
+    /// Whether waiters sleep in the list.
     #[inline]
     pub(crate) fn any(&self) -> bool {
         self.known.load(Relaxed) != NOBODY
@@ -135,7 +136,7 @@ impl List {
         if has_waker {
             return answer;
         }
-        // Cloned and dropped outside the lock: a waker is another's code and may use the limiter.
+        // Cloned and dropped outside the lock: a waker is code of the user and may use the limiter.
         let mut waker = waker.clone();
         self.update(|list| match list.asleep.get_mut(&entry) {
             Some(sleeper) => {
@@ -177,8 +178,10 @@ impl List {
         })
     }
 
-    /// Whether nobody sleeps in front of the list. A unit that enters the queue after all says so, and
-    /// so does a call, before it notifies: if it reaches fewer than it has asked for, that stands.
+    /// Says whether the queue in front of the list is empty. A call says yes before it notifies, and no
+    /// again if it has reached all that it asked for. A unit that has entered the queue all the same says
+    /// no. If it was asleep before the call notified, the call has reached it; otherwise it has the last
+    /// word.
     pub(crate) fn set_first_in_line(&self, first_in_line: bool) {
         self.update(|list| list.first_in_line = first_in_line && !list.asleep.is_empty());
     }
@@ -224,7 +227,8 @@ impl Waiters {
 }
 
 impl Cell {
-    /// Serves the list with what `word` has for it. The caller [`publish`](crate::state::AtomicWord::publish)es after it.
+    /// Serves the list with all that `word` has for it, in one exchange. The caller publishes it
+    /// afterwards: what has changed in the list is known only after the exchange.
     pub(super) fn serve(&self, word: Word) -> Result<Wakers, Word> {
         let mut sat_down = None;
         let served = self.list.update(|list| {
@@ -248,7 +252,7 @@ impl Cell {
                         // I4: as for every head, that it finds too little is a loss.
                         let is_last_loss = next.free() > 0 && self.patience <= 1;
                         next = if is_last_loss { next.seated().fair() } else { next.seated() };
-                        // First: whoever sees HEAD must know what it wants.
+                        // Before the exchange: a thread that sees HEAD must know what it wants.
                         self.sit_down(n);
                         sat_down = Some(n);
                     }
@@ -275,9 +279,9 @@ impl Cell {
         served
     }
 
-    /// Looks for the large request that sleeps in the seat and has just been called, if there is one. The
-    /// caller [`publish`](crate::state::AtomicWord::publish)es after it.
-    pub(super) fn look_for_seated(&self) -> Option<Wakers> {
+    /// If a large request sleeps in the seat and has just been called, looks on its behalf. The caller
+    /// publishes that afterwards, as above.
+    pub(super) fn look_for_sleeping_head(&self) -> Option<Wakers> {
         if !self.list.any() {
             return None;
         }
@@ -287,13 +291,16 @@ impl Cell {
             }
             let (_, &Sleeper { n, .. }) = list.asleep.first_key_value()?;
             let mut word = self.word.load();
+            let mut impatient = None;
             loop {
                 let (next, answer) = if word.is_closed() {
                     (word.vacated(), Some(Answer::Closed))
                 } else if self.admits(word, n) {
                     (word.vacated().plus(n), Some(Answer::Granted))
                 } else {
-                    (word.asleep(), None)
+                    // A newcomer has taken them.
+                    let impatient = *impatient.get_or_insert_with(|| self.count_loss());
+                    (if impatient { word.asleep().fair() } else { word.asleep() }, None)
                 };
                 match self.word.replace(word, next) {
                     Ok(_) => {

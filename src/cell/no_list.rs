@@ -17,8 +17,15 @@ impl List {
         Listed::Nobody
     }
 
-    /// Whether a large request is in line, among the units.
+    /// Nobody sleeps here.
     pub(crate) fn any(&self) -> bool {
+        false
+    }
+
+    pub(crate) fn set_first_in_line(&self, _: bool) {}
+
+    /// Whether a large request is in line, among the units.
+    pub(super) fn has_large(&self) -> bool {
         self.large.load(Relaxed) > 0
     }
 

@@ -22,8 +22,8 @@ impl Cell {
     /// Polls a listener; `registered` is the waker that it has.
     ///
     /// A waker that another replaces is dropped under the mutex of the listener's `Event`, and
-    /// may be the last owner of a permit, whose release would call waiters. So that is done with
-    /// DISPATCH set.
+    /// may be the last owner of a permit, whose release would call waiters. So it is polled with
+    /// DISPATCH set then.
     #[inline]
     pub(crate) fn poll_listener(
         &self,
@@ -50,7 +50,7 @@ impl Cell {
         let mut polled = Poll::Pending;
         loop {
             if word.is_dispatching() {
-                // Not worth more than to try again: the other thread is about to be done.
+                // It is enough to try again: the other thread is about to be done.
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
