@@ -73,12 +73,13 @@ impl Cell {
 
     /// Wakes the head that has just been called, or looks on its behalf; returns the word after it.
     fn wake_head(&self, word: Word) -> Word {
+        let word = self.wake(word, || self.head.wake());
         #[cfg(feature = "std")]
         if let Some(served) = self.look_for_sleeping_head() {
             let word = self.word.publish();
             return self.wake(word, || served.wake());
         }
-        self.wake(word, || self.head.wake())
+        word
     }
 
     /// I18: if a waker panics, what `word` obliges to is done all the same.
