@@ -56,6 +56,27 @@ fn lift_meets_set() {
     });
 }
 
+/// The same, beside a permit that comes back. Loom keeps the last access of each atomic: of two threads
+/// that each read the word and then write it, it takes the first one's read for independent of the second
+/// one's write, because the second one's own read lies between. A release writes without reading first.
+/// So here loom also holds up the lifting hand between its read of the word and its write.
+#[test]
+fn lift_meets_release_and_set() {
+    model(|| {
+        let limiter = limiter(4);
+        let [low, other] = ["low", "other"].map(|cause| limiter.cap_owned(cause).unwrap());
+        low.set(1);
+        let held = limiter.try_acquire().unwrap();
+        let lifting = spawn(move || low.lift());
+        drop(held);
+        other.set(1);
+        lifting.join().unwrap();
+        assert_eq!(limiter.ceiling(), 1, "raised above a cap (I15)");
+        drop(other);
+        assert_at_rest(&limiter, 4);
+    });
+}
+
 #[test]
 fn drop_of_a_cap_meets_a_raise() {
     model(|| {
