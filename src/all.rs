@@ -10,7 +10,10 @@ use core::time::Duration;
 #[cfg(feature = "std")]
 use std::time::Instant;
 
-use crate::{Acquire, AcquireError, Limiter, Permit};
+use crate::acquire::Acquire;
+use crate::error::AcquireError;
+use crate::limiter::Limiter;
+use crate::permit::Permit;
 
 /// Asks several limiters for permits, so that such calls never wait for each other in a circle.
 ///

@@ -6,7 +6,11 @@ use std::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::{Adjustment, Builder, Config, InvalidConfig, Limiter, Registry};
+use crate::builder::{Builder, waiting};
+use crate::config::{Config, InvalidConfig};
+use crate::limiter::Limiter;
+use crate::registry::Registry;
+use crate::throttle::Adjustment;
 
 /// The cause of what a reload changes.
 const RELOAD: &str = "reload";
@@ -157,7 +161,7 @@ impl Registry {
 impl Limiter {
     /// The options to which an entry gives other values, and which cannot be changed.
     fn fixed(&self, config: &Config) -> Vec<&'static str> {
-        let waiting = config.max_waiting.map(crate::builder::waiting);
+        let waiting = config.max_waiting.map(waiting);
         let differs = [
             ("patience", config.patience.is_some_and(|patience| patience != self.queue.patience)),
             ("max_waiting", waiting.is_some_and(|waiting| waiting != self.queue.max_waiting)),

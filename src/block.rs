@@ -8,7 +8,7 @@ use std::time::Instant;
 use alloc::sync::Arc;
 use alloc::task::Wake;
 
-use crate::AcquireError;
+use crate::error::AcquireError;
 use crate::sync::atomic::{
     AtomicBool,
     Ordering::{Acquire, Relaxed, Release},

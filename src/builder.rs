@@ -7,9 +7,10 @@ use alloc::borrow::Cow;
 use alloc::boxed::Box;
 
 use crate::clock::Clock;
-use crate::limiter::ItsClock;
+use crate::error::ConfigError;
+use crate::limiter::{ItsClock, Limiter};
 use crate::state::MAX_COUNT;
-use crate::{ConfigError, Limiter, Step, Throttle};
+use crate::throttle::{Step, Throttle};
 
 /// How often the head of the line may lose before permits are kept for it.
 pub(crate) const PATIENCE: u32 = 16;

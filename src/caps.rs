@@ -34,6 +34,8 @@ use std::sync::PoisonError;
 
 #[cfg(feature = "std")]
 use crate::clock::nanos;
+use crate::handle::Handle;
+use crate::limiter::Limiter;
 use crate::queue::Queue;
 use crate::state::{MAX_COUNT, TIMED, Word};
 #[cfg(feature = "std")]
@@ -45,8 +47,7 @@ use crate::sync::atomic::{
 use crate::sync::const_unless_loom;
 #[cfg(feature = "std")]
 use crate::sync::{Mutex, MutexGuard};
-use crate::throttle::Rule;
-use crate::{Adjust, Adjustment, Handle, Limiter, Throttle};
+use crate::throttle::{Adjust, Adjustment, Rule, Throttle};
 
 /// How many caps there may be at once.
 const CAPS: usize = 8;
@@ -126,7 +127,7 @@ impl Hands {
             Self {
                 rule: Rule::new(throttle),
                 setting: AtomicU32::new(setting as u32),
-                caps: free(),
+                caps: all_free(),
                 paused: AtomicBool::new(false),
                 #[cfg(feature = "std")]
                 term_ends: AtomicU64::new(u64::MAX),
@@ -170,26 +171,14 @@ impl Hands {
 }
 
 impl Turn<'_> {
-    /// I7, I8.
+    /// Moves the setting, if the rule lets it (I7, I8).
     pub(crate) fn adjust(&self, adjust: Adjust, now: Duration) -> Adjustment {
         let Hands { rule, setting, .. } = self.hands;
-        let from = self.hands.setting();
-        let to = rule.read().next(from, adjust);
-        if to == from {
-            return Adjustment::Unchanged { ceiling: from };
+        let result = rule.adjust(self.hands.setting(), adjust, now);
+        if let Adjustment::Changed { to, .. } = result {
+            setting.store(to as u32, Relaxed);
         }
-        let (up, down) = rule.held(now);
-        let remaining = match adjust {
-            Adjust::Up => up,
-            Adjust::Down => down,
-            Adjust::To(_) => Duration::ZERO,
-        };
-        if !remaining.is_zero() {
-            return Adjustment::Held { remaining };
-        }
-        rule.changed(now);
-        setting.store(to as u32, Relaxed);
-        Adjustment::Changed { from, to }
+        result
     }
 
     /// Puts the setting within new bounds as well, at `setting` if that is given.
@@ -321,12 +310,12 @@ impl Drop for Turn<'_> {
 }
 
 #[cfg(not(loom))]
-const fn free() -> [AtomicU32; CAPS] {
+const fn all_free() -> [AtomicU32; CAPS] {
     [const { AtomicU32::new(FREE) }; CAPS]
 }
 
 #[cfg(loom)]
-fn free() -> [AtomicU32; CAPS] {
+fn all_free() -> [AtomicU32; CAPS] {
     core::array::from_fn(|_| AtomicU32::new(FREE))
 }
 

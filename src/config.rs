@@ -6,7 +6,10 @@ use core::time::Duration;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::{Builder, ConfigError, Limiter, Step, Throttle};
+use crate::builder::Builder;
+use crate::error::ConfigError;
+use crate::limiter::Limiter;
+use crate::throttle::{Step, Throttle};
 
 /// Holds a limiter's settings, from code or from a file: the options of [`Builder`], but the clock.
 ///
@@ -364,7 +367,7 @@ mod file {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
     use super::{Config, Configs};
-    use crate::Step;
+    use crate::throttle::Step;
 
     /// A duration that programs read, in seconds.
     pub(crate) fn seconds<S: Serializer>(time: &Duration, to: S) -> Result<S::Ok, S::Error> {

@@ -7,13 +7,14 @@ use core::sync::atomic::{Ordering::Acquire, fence};
 
 use alloc::sync::{Arc, Weak};
 
+use crate::acquire::{AcquireOf, AcquireOwned};
 #[cfg(feature = "std")]
-use crate::AcquireError;
-use crate::acquire::AcquireOf;
-use crate::idle::WaitOf;
-use crate::permit::PermitOf;
-use crate::run::RunOf;
-use crate::{AcquireOwned, Limiter, OwnedPermit, RunOwned, TryAcquireError, WaitOwned};
+use crate::error::AcquireError;
+use crate::error::TryAcquireError;
+use crate::idle::{WaitOf, WaitOwned};
+use crate::limiter::Limiter;
+use crate::permit::{OwnedPermit, PermitOf};
+use crate::run::{RunOf, RunOwned};
 
 /// Keeps a limiter alive: one in an [`Arc`], or one in a `static`.
 ///

@@ -11,8 +11,11 @@ use std::time::Instant;
 
 use event_listener::{EventListener, Listener};
 
+#[cfg(feature = "std")]
+use crate::block::block_on;
+use crate::handle::Handle;
+use crate::limiter::Limiter;
 use crate::queue::{IdleListener, WakerId};
-use crate::{Handle, Limiter};
 
 /// The future of [`Limiter::wait`]; see [`WaitOf`].
 pub type Wait<'a> = WaitOf<&'a Limiter>;
@@ -84,7 +87,7 @@ impl<L: Deref<Target = Limiter> + Unpin> WaitOf<L> {
     /// db.wait().blocking(); // nothing runs
     /// ```
     pub fn blocking(self) {
-        crate::block::block_on(self, None).expect("no deadline");
+        block_on(self, None).expect("no deadline");
     }
 
     /// Waits by blocking the thread, at most for `timeout`; returns whether the limiter was idle.
@@ -122,7 +125,7 @@ impl<L: Deref<Target = Limiter> + Unpin> WaitOf<L> {
     }
 
     pub(crate) fn block(self, deadline: Option<Instant>) -> bool {
-        crate::block::block_on(self, deadline).is_some()
+        block_on(self, deadline).is_some()
     }
 }
 

@@ -3,28 +3,32 @@
 use core::fmt;
 use core::panic::{RefUnwindSafe, UnwindSafe};
 use core::time::Duration;
+#[cfg(feature = "stats")]
+use std::sync::LazyLock;
 
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
 
+use crate::acquire::{Acquire, AcquireOf};
 use crate::builder::Builder;
 #[cfg(feature = "std")]
 use crate::builder::PATIENCE;
 use crate::caps::Hands;
 use crate::clock::Clock;
-use crate::idle::WaitOf;
+#[cfg(feature = "std")]
+use crate::clock::SystemClock;
+use crate::error::{AcquireError, ConfigError, TryAcquireError};
+use crate::idle::{Wait, WaitOf};
 use crate::observe::Held;
-use crate::permit::PermitOf;
+use crate::permit::{Permit, PermitOf};
 use crate::queue::Queue;
+use crate::run::Run;
 use crate::state::{CLOSED, MAX_COUNT};
 #[cfg(feature = "stats")]
 use crate::stats::{Counters, Holders};
 use crate::sync::atomic::Ordering::Relaxed;
 use crate::sync::const_unless_loom;
-use crate::{
-    Acquire, AcquireError, AcquireOf, Adjust, Adjustment, ConfigError, Permit, Run, Throttle,
-    TryAcquireError, Wait,
-};
+use crate::throttle::{Adjust, Adjustment, Throttle};
 
 /// A clock of one's own. Boxed twice: hardly any limiter has one, and each would be larger for it.
 pub(crate) type ItsClock = Box<Box<dyn Clock>>;
@@ -99,9 +103,10 @@ pub struct Limiter {
     pub(crate) hands: Hands,
     /// `None`: the system's, if there is one.
     pub(crate) clock: Option<ItsClock>,
-    /// `None`: they are not tracked. Every acquire looks here, so it lies among what hardly changes.
+    /// `None`: they are not tracked. Every acquire looks here, so it lies among what hardly changes. Made
+    /// for the first permit: a constant cannot allocate.
     #[cfg(feature = "stats")]
-    pub(crate) holders: Option<Box<Holders>>,
+    pub(crate) holders: Option<LazyLock<Box<Holders>>>,
     pub(crate) name: Cow<'static, str>,
     #[cfg(feature = "stats")]
     pub(crate) counters: Counters,
@@ -650,13 +655,8 @@ impl Limiter {
     }
 }
 
-/// For the other modules.
+/// Time.
 impl Limiter {
-    /// The time for the log of changes, if there is one.
-    pub(crate) fn now_for_log(&self) -> Duration {
-        if cfg!(feature = "stats") { self.now().unwrap_or_default() } else { Duration::ZERO }
-    }
-
     /// Returns the time by its [clock](Clock): what the end of a cap's term is compared with.
     ///
     /// `None` only without feature `std`, if it was given no clock.
@@ -675,7 +675,7 @@ impl Limiter {
         match &self.clock {
             Some(clock) => Some(clock.now()),
             #[cfg(feature = "std")]
-            None => Some(crate::SystemClock.now()),
+            None => Some(SystemClock.now()),
             #[cfg(not(feature = "std"))]
             None => None,
         }

@@ -2,9 +2,10 @@
 
 use core::time::Duration;
 
+use crate::builder::waiting;
+use crate::limiter::Limiter;
 use crate::sync::atomic::AtomicU32;
-use crate::throttle::Rule;
-use crate::{Limiter, Step, Throttle};
+use crate::throttle::{Rule, Step, Throttle};
 
 /// Puts another rule in the place of the first; `$refused` is what the compiler says if it makes no
 /// sense. (A macro, because a `const fn` can neither call a closure nor look into an atomic that it
@@ -146,7 +147,7 @@ impl Limiter {
     /// Sets how many may wait: see [`Builder::max_waiting`](crate::Builder::max_waiting).
     #[must_use]
     pub const fn with_max_waiting(mut self, max_waiting: usize) -> Self {
-        self.queue.max_waiting = crate::builder::waiting(max_waiting);
+        self.queue.max_waiting = waiting(max_waiting);
         self
     }
 }

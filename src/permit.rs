@@ -4,8 +4,9 @@ use core::fmt;
 use core::mem;
 use core::ops::Deref;
 
+use crate::handle::Handle;
+use crate::limiter::Limiter;
 use crate::observe::{Held, Label};
-use crate::{Handle, Limiter};
 
 /// One or more permits of a limiter that the guard borrows; see [`PermitOf`].
 pub type Permit<'a> = PermitOf<&'a Limiter>;

@@ -11,7 +11,10 @@ use alloc::borrow::Cow;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::{Adjust, Adjustment, Handle, Limiter, Snapshot};
+use crate::handle::Handle;
+use crate::limiter::{Limiter, MANUAL};
+use crate::snapshot::Snapshot;
+use crate::throttle::{Adjust, Adjustment};
 
 /// Finds limiters by their names, makes them on demand, and moves all of them at once.
 ///
@@ -365,7 +368,7 @@ impl Registry {
     /// # Ok::<(), grmgr::NameTaken>(())
     /// ```
     pub fn up_all(&self) -> Vec<(Handle, Adjustment)> {
-        self.adjust_all(Adjust::Up, crate::limiter::MANUAL)
+        self.adjust_all(Adjust::Up, MANUAL)
     }
 
     /// Lowers each setting by one step, and returns what came of it: [`Limiter::down`].
@@ -379,7 +382,7 @@ impl Registry {
     /// # Ok::<(), grmgr::NameTaken>(())
     /// ```
     pub fn down_all(&self) -> Vec<(Handle, Adjustment)> {
-        self.adjust_all(Adjust::Down, crate::limiter::MANUAL)
+        self.adjust_all(Adjust::Down, MANUAL)
     }
 
     /// Changes each setting, and returns what came of it: [`Limiter::adjust`].

@@ -7,7 +7,11 @@ use core::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
 
-use crate::{AcquireError, AcquireOf, Handle, Limiter, PermitOf};
+use crate::acquire::AcquireOf;
+use crate::error::AcquireError;
+use crate::handle::Handle;
+use crate::limiter::Limiter;
+use crate::permit::PermitOf;
 
 /// The future of [`Limiter::run`]; see [`RunOf`].
 pub type Run<'a, F> = RunOf<&'a Limiter, F>;

@@ -6,10 +6,11 @@ use alloc::borrow::Cow;
 #[cfg(feature = "std")]
 use alloc::vec::Vec;
 
+use crate::limiter::Limiter;
 use crate::state::CLOSED;
 #[cfg(feature = "stats")]
 use crate::stats::{Change, Holder, Holders, Stats};
-use crate::{Limiter, Throttle};
+use crate::throttle::Throttle;
 
 /// Shows a limiter at one moment.
 ///
@@ -165,7 +166,7 @@ impl Limiter {
         let word = self.queue.word();
         let (setting, ceiling) = (self.hands.setting(), self.hands.lowest());
         let Throttle { min, max, .. } = self.hands.rule.read();
-        let (hold_up_remaining, hold_down_remaining) = self.hands.rule.held(now);
+        let (hold_up_remaining, hold_down_remaining) = self.hands.rule.remaining(now);
         let paused = self.hands.is_paused();
         #[cfg(feature = "std")]
         let caps = turn.caps();
@@ -185,11 +186,10 @@ impl Limiter {
             hold_up_remaining,
             hold_down_remaining,
             #[cfg(feature = "stats")]
-            stats: self.counters.read(self.queue.handed(), self.holders.as_deref()),
+            stats: self.counters.read(self.queue.handed(), self.tracked_holders()),
             #[cfg(feature = "stats")]
             oldest_held: self
-                .holders
-                .as_deref()
+                .tracked_holders()
                 .and_then(Holders::oldest)
                 .map(|since| now.saturating_sub(since)),
         }
@@ -233,6 +233,6 @@ impl Limiter {
     #[cfg(feature = "stats")]
     pub fn holders(&self) -> alloc::vec::Vec<Holder> {
         let holders = |holders: &Holders| holders.list(self.now().unwrap_or_default());
-        self.holders.as_deref().map(holders).unwrap_or_default()
+        self.tracked_holders().map(holders).unwrap_or_default()
     }
 }

@@ -17,9 +17,10 @@ pub use self::histogram::Histogram;
 use self::histogram::Recorder;
 pub use self::holders::Holder;
 pub(crate) use self::holders::{Holders, cut};
+use crate::caps::Hand;
+use crate::error::{AcquireError, TryAcquireError};
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use crate::sync::const_unless_loom;
-use crate::{AcquireError, Hand, TryAcquireError};
 
 /// How many ceiling changes are kept.
 const CHANGES: usize = 64;

@@ -7,8 +7,8 @@ use core::time::Duration;
 
 use alloc::string::String;
 
-use crate::ConfigError;
 use crate::clock::nanos;
+use crate::error::ConfigError;
 use crate::state::MAX_COUNT;
 use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use crate::sync::const_unless_loom;
@@ -342,7 +342,7 @@ impl Rule {
         ])
     }
 
-    /// By whoever has the turn.
+    /// Puts another throttle in force. In a turn.
     pub(crate) fn replace(&self, throttle: Throttle) {
         self.bounds.store(pair(throttle.max as u32, throttle.min as u32), Relaxed);
         self.steps.store(pair(throttle.up.pack(), throttle.down.pack()), Relaxed);
@@ -350,8 +350,31 @@ impl Rule {
         self.hold_down.store(nanos(throttle.hold_down), Relaxed);
     }
 
+    /// Decides what becomes of a setting, and claims the window between two changes if it moves (I7, I8).
+    /// In a turn.
+    ///
+    /// The claim comes last, so none has to be given back: a step that is held back, or that finds the
+    /// setting where it would put it, has claimed nothing.
+    pub(crate) fn adjust(&self, from: usize, adjust: Adjust, now: Duration) -> Adjustment {
+        let to = self.read().next(from, adjust);
+        if to == from {
+            return Adjustment::Unchanged { ceiling: from };
+        }
+        let (up, down) = self.remaining(now);
+        let remaining = match adjust {
+            Adjust::Up => up,
+            Adjust::Down => down,
+            Adjust::To(_) => Duration::ZERO,
+        };
+        if !remaining.is_zero() {
+            return Adjustment::Held { remaining };
+        }
+        self.claim(now);
+        Adjustment::Changed { from, to }
+    }
+
     /// How long the last change holds back steps up, and steps down.
-    pub(crate) fn held(&self, now: Duration) -> (Duration, Duration) {
+    pub(crate) fn remaining(&self, now: Duration) -> (Duration, Duration) {
         let changed = self.changed.load(Relaxed);
         let remaining = |hold: &AtomicU64| {
             let hold = hold.load(Relaxed);
@@ -365,9 +388,9 @@ impl Rule {
         (remaining(&self.hold_up), remaining(&self.hold_down))
     }
 
-    /// By whoever has the turn, and has changed the setting. The clock was asked before the turn
-    /// came: a change that was made meanwhile may be of a later time, and must be held as long.
-    pub(crate) fn changed(&self, now: Duration) {
+    /// Begins the holds at `now`. The clock was asked before the turn came: a change that was made
+    /// meanwhile may be of a later time, and its holds must last as long.
+    fn claim(&self, now: Duration) {
         self.changed.fetch_max(nanos(now).saturating_add(1), Relaxed);
     }
 }
