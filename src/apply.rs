@@ -95,9 +95,9 @@ impl Registry {
     /// setting itself to its `ceiling`, also if an operator has moved it meanwhile; in the log of
     /// changes the cause is "reload". Caps stay as they are, and work goes on. An entry says all: an
     /// option that it leaves out gets its default, as when the limiter is made. Options that cannot
-    /// be changed while a limiter is in use (`patience`, `max_waiting`, `run_alone`) stay, and
-    /// those to which an entry gives another value are [named](Outcome::Reconfigured). One that it leaves
-    /// out is not named.
+    /// be changed while a limiter is in use (`patience`, `max_waiting`, `run_alone`, `track_holders`) stay
+    /// as they are. The result [names](Outcome::Reconfigured) those to which an entry gives another value,
+    /// but not those that it leaves out.
     ///
     /// Returns one result for each entry, in order, and after them those for the limiters that have
     /// none, which stay as they are.
@@ -166,6 +166,8 @@ impl Limiter {
             ("patience", config.patience.is_some_and(|patience| patience != self.queue.patience)),
             ("max_waiting", waiting.is_some_and(|waiting| waiting != self.queue.max_waiting)),
             ("run_alone", config.run_alone.is_some_and(|alone| alone != self.queue.runs_alone())),
+            #[cfg(feature = "stats")]
+            ("track_holders", config.track_holders.is_some_and(|on| on != self.tracks_holders())),
         ];
         differs.into_iter().filter_map(|(option, differs)| differs.then_some(option)).collect()
     }

@@ -160,6 +160,17 @@ pub struct Config {
         )
     )]
     pub run_alone: Option<bool>,
+    /// Whether the limiter tracks its holders: see [`Builder::track_holders`] (feature `stats`).
+    #[cfg(feature = "stats")]
+    #[cfg_attr(
+        feature = "serde",
+        serde(
+            default,
+            deserialize_with = "file::named::track_holders",
+            skip_serializing_if = "Option::is_none"
+        )
+    )]
+    pub track_holders: Option<bool>,
 }
 
 impl Config {
@@ -178,6 +189,8 @@ impl Config {
             patience: None,
             max_waiting: None,
             run_alone: None,
+            #[cfg(feature = "stats")]
+            track_holders: None,
         }
     }
 
@@ -243,6 +256,13 @@ impl Config {
         Self { run_alone: Some(run_alone), ..self }
     }
 
+    /// Sets whether the limiter tracks its holders: see [`Builder::track_holders`].
+    #[cfg(feature = "stats")]
+    #[must_use]
+    pub fn track_holders(self, track_holders: bool) -> Self {
+        Self { track_holders: Some(track_holders), ..self }
+    }
+
     /// The ceiling and the throttle, if they make sense.
     pub(crate) fn checked(&self) -> Result<(usize, Throttle), InvalidConfig> {
         let checked = Builder::from(self.clone()).checked();
@@ -269,7 +289,11 @@ impl From<Config> for Builder {
         let builder = set(builder, Builder::hold_down, config.hold_down);
         let builder = set(builder, Builder::patience, config.patience);
         let builder = set(builder, Builder::max_waiting, config.max_waiting);
-        set(builder, Builder::run_alone, config.run_alone)
+        let builder = set(builder, Builder::run_alone, config.run_alone);
+        #[cfg(feature = "stats")]
+        let builder =
+            if config.track_holders == Some(true) { builder.track_holders() } else { builder };
+        builder
     }
 }
 
@@ -545,7 +569,8 @@ mod file {
         }
 
         macro_rules! fields {
-            ($($field:ident: $read:ty => $ty:ty,)*) => {$(
+            ($($(#[$meta:meta])* $field:ident: $read:ty => $ty:ty,)*) => {$(
+                $(#[$meta])*
                 pub(crate) fn $field<'de, D: Deserializer<'de>>(from: D) -> Result<$ty, D::Error> {
                     read::<D, $read>(stringify!($field), from).map(Into::into)
                 }
@@ -565,6 +590,8 @@ mod file {
             patience: u32 => Option<u32>,
             max_waiting: usize => Option<usize>,
             run_alone: bool => Option<bool>,
+            #[cfg(feature = "stats")]
+            track_holders: bool => Option<bool>,
         }
 
         impl From<Human> for Option<Duration> {

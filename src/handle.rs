@@ -1,6 +1,7 @@
 //! What keeps a limiter alive, and what only remembers it.
 
 use core::fmt;
+use core::hash::{Hash, Hasher};
 use core::ops::Deref;
 #[cfg(feature = "std")]
 use core::sync::atomic::{Ordering::Acquire, fence};
@@ -21,8 +22,8 @@ use crate::run::{RunOf, RunOwned};
 /// Everything that can be done with a limiter can be done with its handle, which derefs to it. The
 /// methods named `…_owned` return a value that holds a handle of its own, and so may outlive this one:
 /// in a task that is spawned, in a struct. They can be called on an `Arc<Limiter>` as well; for a
-/// `static` there is [`Limiter::handle`]. Handles are equal if they are of the same limiter, whatever
-/// its name.
+/// `static` there is [`Limiter::handle`]. Handles are equal, and hash alike, if they are of the same
+/// limiter, whatever its name.
 ///
 /// ```
 /// use grmgr::{Handle, Limiter};
@@ -411,6 +412,12 @@ impl PartialEq for Handle {
 }
 
 impl Eq for Handle {}
+
+impl Hash for Handle {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        core::ptr::hash(&raw const **self, state);
+    }
+}
 
 impl fmt::Debug for WeakHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

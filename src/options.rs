@@ -150,4 +150,11 @@ impl Limiter {
         self.queue.max_waiting = waiting(max_waiting);
         self
     }
+
+    /// Tracks the holders of permits: see [`Builder::track_holders`](crate::Builder::track_holders).
+    #[cfg(feature = "stats")]
+    #[must_use]
+    pub const fn with_track_holders(self) -> Self {
+        self.tracked()
+    }
 }

@@ -40,6 +40,28 @@ fn all_options_are_read() {
 }
 
 #[test]
+fn hold_of_one_direction_goes_before_that_of_both() {
+    let [up, down, both] = [1, 2, 3].map(Duration::from_secs);
+    let in_code = Config::new("db", 20).hold_up(up).hold_down(down).hold(both);
+    let lines = "hold_up = '1s'\nhold_down = '2s'\nhold = '3s'";
+    assert_eq!(parse(&format!("name = 'db'\nceiling = 20\n{lines}")).unwrap(), in_code);
+    let throttle = Limiter::try_from(in_code).unwrap().throttle();
+    assert_eq!((throttle.hold_up, throttle.hold_down), (up, down));
+}
+
+#[cfg(feature = "stats")]
+#[test]
+fn tracking_is_an_option_of_a_file() {
+    for (line, tracks) in [("track_holders = true", 1), ("track_holders = false", 0), ("", 0)] {
+        let config = parse(&format!("name = 'db'\nceiling = 20\n{line}")).unwrap();
+        let limiter = Limiter::try_from(config).unwrap();
+        let _permit = limiter.try_acquire().unwrap();
+        assert_eq!(limiter.holders().len(), tracks, "{line}");
+    }
+    assert!(parse("name = 'db'\nceiling = 20\ntrack_holders = 1").unwrap_err().contains("`track_"));
+}
+
+#[test]
 fn options_left_out_have_the_builders_defaults() {
     let limiter = Limiter::try_from(parse("name = 'db'\nceiling = 20").unwrap()).unwrap();
     let built = Limiter::builder("db").ceiling(20).build().unwrap();

@@ -6,11 +6,11 @@ mod common;
 
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Barrier, Mutex, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::waiter;
 use grmgr::Adjustment::{Changed, Held, Unchanged};
-use grmgr::{Adjust, Builder, Clock, Limiter, ManualClock, Step, Throttle};
+use grmgr::{Adjust, Builder, Clock, Limiter, ManualClock, Step, SystemClock, Throttle};
 
 const HOLD: Duration = Duration::from_secs(30);
 const TICK: Duration = Duration::from_nanos(1);
@@ -24,6 +24,32 @@ fn builder() -> (ManualClock, Builder) {
 fn limiter() -> (ManualClock, Limiter) {
     let (clock, builder) = builder();
     (clock, builder.build().unwrap())
+}
+
+#[test]
+fn clock_of_the_system_goes_on() {
+    let (before, began) = (SystemClock.now(), Instant::now());
+    while SystemClock.now() == before {
+        assert!(began.elapsed() < Duration::from_secs(10), "it stands still");
+    }
+}
+
+#[test]
+fn manual_clock_ends_where_its_nanoseconds_do() {
+    let clock = ManualClock::new();
+    clock.advance(Duration::MAX);
+    assert_eq!(clock.now(), Duration::from_nanos(u64::MAX));
+}
+
+#[test]
+fn throttle_of_code_has_what_its_setters_were_given() {
+    let [both, up, down] = [1, 2, 3].map(Duration::from_secs);
+    let throttle = Throttle::new(20).min(5).max(50).up(3).down(Step::Percent(10)).hold(both);
+    assert_eq!((throttle.min, throttle.max), (5, 50));
+    assert_eq!((throttle.up, throttle.down), (Step::By(3), Step::Percent(10)));
+    assert_eq!((throttle.hold_up, throttle.hold_down), (both, both));
+    let throttle = throttle.hold_up(up).hold_down(down);
+    assert_eq!((throttle.hold_up, throttle.hold_down), (up, down));
 }
 
 /// For how long steps up, and steps down, are held back.

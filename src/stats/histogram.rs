@@ -72,7 +72,7 @@ impl Histogram {
         let mut seen = 0;
         self.buckets().find_map(|(end, count)| {
             seen += count;
-            (count > 0 && seen as f64 >= rank).then_some(end)
+            (seen as f64 >= rank).then_some(end)
         })
     }
 }
