@@ -9,7 +9,9 @@ use std::thread;
 use std::time::Duration;
 
 use common::{Broken, Task, assert_at_rest, request};
-use grmgr::{Builder, Config, Limiter, ManualClock, Outcome, Permit, Registry, acquire_all};
+use grmgr::{
+    Builder, Config, Histogram, Limiter, ManualClock, Outcome, Permit, Registry, acquire_all,
+};
 use proptest::collection::vec;
 use proptest::prelude::{
     Just, ProptestConfig, Strategy, any, prop_assert_eq, prop_oneof, proptest,
@@ -53,6 +55,18 @@ fn nobody_is_tracked_unless_asked_for() {
     drop(permit);
     assert_eq!(limiter.snapshot().stats.held.count(), 0);
     assert_at_rest(&limiter);
+}
+
+/// The sum has more than 64 bits, also of a single entry.
+#[test]
+fn sum_of_very_long_times_is_exact() {
+    let (clock, limiter) = tracked(3);
+    assert_eq!(limiter.snapshot().stats.held, Histogram::default(), "nothing has been held");
+    let permits = limiter.try_acquire_many(3).unwrap();
+    clock.advance(Duration::MAX);
+    drop(permits);
+    let held = limiter.snapshot().stats.held;
+    assert_eq!((held.sum(), held.count()), (Duration::from_nanos(u64::MAX) * 3, 3));
 }
 
 static TRACKED: Limiter = Limiter::const_new("static", 4).with_track_holders();
