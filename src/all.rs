@@ -21,9 +21,9 @@ use crate::permit::Permit;
 ///
 /// Each entry is a limiter and how many of its permits are wanted; the permits come in the order
 /// written. They are acquired in one order for the whole program, whatever order is written. Those
-/// granted already are kept while the next limiter is waited for, so a full one may leave permits of
-/// another idle. That order knows of nothing but other such calls: a task that holds a permit of
-/// one of these limiters already, and asks for it all the same, may wait for itself.
+/// granted already are kept while the call waits for the next limiter, so a full one may leave permits of
+/// another idle. Only calls of this function keep to that order: a task that already holds a permit of one
+/// of these limiters may wait for itself.
 ///
 /// ```
 /// use grmgr::{Limiter, acquire_all};
@@ -109,7 +109,7 @@ impl<'a, const N: usize> AcquireAll<'a, N> {
         self
     }
 
-    /// What can be said against it before anything is taken.
+    /// Finds the refusals that are known before anything is taken.
     fn check(&self) -> Result<(), AcquireError> {
         for pair in self.order.windows(2) {
             let (a, b) = (pair[0], pair[1]);
@@ -129,7 +129,7 @@ impl<'a, const N: usize> AcquireAll<'a, N> {
         Ok(())
     }
 
-    /// Begins with the first request, if there is nothing to be said against it.
+    /// Begins with the first request, unless a refusal is known beforehand.
     fn begin(&mut self) -> Result<(), AcquireError> {
         self.stage = Stage::Over;
         self.check()?;

@@ -58,7 +58,7 @@ pub enum Outcome {
         setting: Adjustment,
         /// The options whose values in the entry differ from those that the limiter was made with.
         ///
-        /// They cannot be changed while it is in use, and are as they were.
+        /// They cannot be changed while the limiter is in use, and stay as they were.
         fixed: Vec<&'static str>,
     },
     /// The limiter is registered and has no entry. Nothing has been done to it.
@@ -139,7 +139,7 @@ impl Registry {
         let mut applied = Vec::new();
         for (config, ceiling, throttle) in checked {
             let limiter = config.name.clone();
-            // Somebody else may register or remove one of this name in between.
+            // Another thread may register or remove a limiter of this name in between.
             let outcome = loop {
                 if let Some(known) = self.get(&config.name) {
                     let setting = known.replace_throttle(throttle, Some(ceiling), RELOAD);
@@ -159,7 +159,7 @@ impl Registry {
 }
 
 impl Limiter {
-    /// The options to which an entry gives other values, and which cannot be changed.
+    /// The options that cannot be changed and to which an entry gives other values.
     fn fixed(&self, config: &Config) -> Vec<&'static str> {
         let waiting = config.max_waiting.map(waiting);
         let differs = [

@@ -11,7 +11,7 @@ use crate::error::ConfigError;
 use crate::limiter::Limiter;
 use crate::throttle::{Step, Throttle};
 
-/// Holds a limiter's settings, from code or from a file: the options of [`Builder`], but the clock.
+/// Holds a limiter's settings, from code or a file: all options of [`Builder`] except the clock.
 ///
 /// ```
 /// use std::time::Duration;
@@ -108,7 +108,7 @@ pub struct Config {
         )
     )]
     pub hold: Option<Duration>,
-    /// See [`Builder::hold_up`]. Goes before `hold`.
+    /// See [`Builder::hold_up`]. Takes precedence over `hold`.
     #[cfg_attr(
         feature = "serde",
         serde(
@@ -119,7 +119,7 @@ pub struct Config {
         )
     )]
     pub hold_up: Option<Duration>,
-    /// See [`Builder::hold_down`]. Goes before `hold`.
+    /// See [`Builder::hold_down`]. Takes precedence over `hold`.
     #[cfg_attr(
         feature = "serde",
         serde(
@@ -220,7 +220,7 @@ impl Config {
 
     /// Sets both holds: see [`Builder::hold`].
     ///
-    /// `hold_up` and `hold_down` go before it, in whatever order they are given.
+    /// `hold_up` and `hold_down` take precedence over it, in whatever order they are given.
     #[must_use]
     pub fn hold(self, hold: Duration) -> Self {
         Self { hold: Some(hold), ..self }
@@ -270,7 +270,7 @@ impl Config {
     }
 }
 
-/// A builder with these settings, to give it a clock, say.
+/// Makes a builder with these settings, for instance to give it a clock.
 impl From<Config> for Builder {
     fn from(config: Config) -> Self {
         fn set<T>(builder: Builder, with: fn(Builder, T) -> Builder, value: Option<T>) -> Builder {
@@ -498,7 +498,7 @@ mod file {
         }
     }
 
-    /// The settings of a limiter whose name is known: read as if that stood before them.
+    /// The settings of a limiter whose name is known: read as if the name stood before them.
     struct Body<'a>(&'a str);
 
     impl<'de> DeserializeSeed<'de> for Body<'_> {

@@ -1,4 +1,4 @@
-//! Why something was refused. Each message says what to do instead.
+//! The reasons of a refusal. Each message says what to do instead.
 
 use core::error::Error;
 use core::fmt;
@@ -32,7 +32,7 @@ pub enum AcquireError {
     },
     /// The queue is full.
     QueueFull {
-        /// How many may wait.
+        /// How many requests may wait.
         max_waiting: usize,
     },
     /// The time given to `blocking_timeout` or `blocking_until` was not enough.

@@ -1,4 +1,4 @@
-//! What keeps a limiter alive, and what only remembers it.
+//! Handles of a limiter: one that keeps it alive, and one that does not.
 
 use core::fmt;
 use core::hash::{Hash, Hasher};
@@ -88,7 +88,7 @@ impl Handle {
 }
 
 impl WeakHandle {
-    /// Returns the limiter, if something still keeps it alive. In a `static`, it always is.
+    /// Returns the limiter, if something still keeps it alive. One in a `static` always lives.
     ///
     /// It may be closed, and removed from the registry in which it was.
     ///
@@ -256,7 +256,7 @@ impl Limiter {
     ///
     /// For functions that take a [`Handle`], and for methods named `…_owned`.
     ///
-    /// A borrow of a static may go everywhere too: its `acquire` gives a `Permit<'static>`.
+    /// A borrow of a static may go anywhere, too: its `acquire` gives a `Permit<'static>`.
     /// The handle of a limiter in an [`Arc`] is made with `Handle::from`.
     ///
     /// ```

@@ -131,8 +131,8 @@ impl<L: Deref<Target = Limiter> + Unpin> WaitOf<L> {
 
 impl<L: Deref<Target = Limiter>> Drop for WaitOf<L> {
     fn drop(&mut self) {
-        // Dropped by itself it would pass its notification on, to somebody who has to wait for
-        // a later moment.
+        // A listener that is dropped passes its notification on. Here it would go to a `Wait` that has to
+        // wait for a later moment.
         if let Some((listener, _)) = self.listener.take() {
             listener.discard();
         }

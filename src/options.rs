@@ -28,10 +28,10 @@ macro_rules! replace_rule {
 
 /// Options for a `static`.
 ///
-/// Each is a `const fn` that moves the limiter through, and does what the option of
-/// [`Builder`](crate::Builder) does that is named like it. They are for a limiter that has not been
-/// used yet. Their order makes no difference, but `with_hold` sets both holds. In a constant, a value that
-/// the builder refuses does not compile.
+/// Each is a `const fn` that takes the limiter and returns it, and does what the option of that name does
+/// in a [`Builder`](crate::Builder). They are for a limiter that has not been used yet. Their order makes
+/// no difference, but `with_hold` sets both holds. In a constant, a value that the builder refuses does
+/// not compile.
 ///
 /// ```
 /// use std::time::Duration;

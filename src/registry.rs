@@ -59,13 +59,13 @@ use crate::throttle::{Adjust, Adjustment};
 ///
 /// Eviction, by [`remove_idle`](Self::remove_idle) or [`retain`](Self::retain), takes only limiters
 /// that nothing else keeps alive, neither a handle nor a permit, a request or a wait that owns one, and
-/// of which no permit is in flight. So nobody meets a limiter that is closed because of it, and of one
-/// name no two limiters are in use at once. The setting of an evicted limiter, and its counters, go with
-/// it. One in a `static` always stays. A [`WeakHandle`](crate::WeakHandle) keeps no limiter alive: the one
-/// that it gives may have been evicted.
+/// of which no permit is in flight. So eviction never gives a request a closed limiter, and no two limiters
+/// of one name are in use at once. The setting of an evicted limiter, and its counters, are lost. One in a
+/// `static` always stays. A [`WeakHandle`](crate::WeakHandle) keeps no limiter alive: the one that it gives
+/// may have been evicted.
 #[derive(Default)]
 pub struct Registry {
-    // Never held while anything but the map is touched, and the counts of handles.
+    // Held only while the map, and the counts of handles, are touched.
     limiters: Mutex<Limiters>,
 }
 
@@ -118,7 +118,8 @@ impl Registry {
 
     /// Adds a limiter under its name.
     ///
-    /// It may be a new one, one in an [`Arc`](alloc::sync::Arc), a `static`, or one of which there is a handle.
+    /// It may be a new one, one in an [`Arc`](alloc::sync::Arc), a `static`, or one of which there is a
+    /// handle.
     ///
     /// ```
     /// use grmgr::{Limiter, Registry};
@@ -159,8 +160,8 @@ impl Registry {
 
     /// Returns the limiter of this name, or registers the one that `make` returns.
     ///
-    /// Of many calls for one name at once, all get the same limiter. `make` may run in several of
-    /// them, and the limiters that come too late are dropped. If it panics, nothing is registered.
+    /// All calls for one name get the same limiter, however many come at once. `make` may run in several of
+    /// them; the limiters that come too late are dropped. If it panics, nothing is registered.
     ///
     /// ```
     /// # use grmgr::{Limiter, Registry};
@@ -293,9 +294,9 @@ impl Registry {
         Some(limiter)
     }
 
-    /// Evicts the limiters that nobody uses, and returns how many.
+    /// Evicts the limiters that are not in use, and returns how many.
     ///
-    /// These are those that nothing else keeps alive and of which nothing is in flight: see
+    /// A limiter is not in use if nothing else keeps it alive and nothing is in flight: see
     /// [many limiters](Self#many-limiters).
     ///
     /// ```
@@ -339,9 +340,9 @@ impl Registry {
         }
     }
 
-    /// Takes this limiter out if nothing but the registry, and the handle given, keeps it alive. What
-    /// is returned is the last handle: dropped by the caller, when the lock is free, because a
-    /// limiter's clock is somebody else's code.
+    /// Takes this limiter out if nothing but the registry, and the handle given, keeps it alive. The handle
+    /// returned is the last one. The caller drops it, when the lock is free, because a limiter's clock is
+    /// the user's code.
     fn evict(&self, limiter: Handle) -> Option<Handle> {
         let mut limiters = self.lock();
         let registered = limiters.get(limiter.name()).filter(|found| **found == limiter)?;
@@ -415,8 +416,9 @@ impl Registry {
         }
     }
 
-    /// Waits until each limiter has been idle at some moment: [`Limiter::wait`]. For a
-    /// time limit, put your runtime's time-out around it.
+    /// Waits until each limiter has been idle at some moment: [`Limiter::wait`].
+    ///
+    /// For a time limit, put your runtime's time-out around it.
     ///
     /// ```
     /// # use grmgr::{Limiter, Registry};
@@ -448,8 +450,8 @@ impl Registry {
 
     /// Waits by blocking the thread, at most for `timeout` in all; returns whether all were idle.
     ///
-    /// Each at some moment, as with [`wait_all_blocking`](Self::wait_all_blocking). [`Duration::MAX`] is as good
-    /// as no limit.
+    /// Each at some moment, as with [`wait_all_blocking`](Self::wait_all_blocking). [`Duration::MAX`] is
+    /// as good as no limit.
     ///
     /// ```
     /// # use std::time::Duration;

@@ -87,7 +87,7 @@ pub enum Adjust {
     Up,
     /// One step down, unless the last change holds it back.
     Down,
-    /// To this value, clamped to the bounds. No hold applies to it, but it is a change as others.
+    /// To this value, clamped to the bounds. No hold applies to it, but it begins holds as any change does.
     To(usize),
 }
 
@@ -114,7 +114,7 @@ pub enum Adjustment {
         /// The value now.
         to: usize,
     },
-    /// Refused: the last change holds such a step back for a while yet. The hold is not restarted.
+    /// Refused: the last change still holds such a step back. The refusal does not restart the hold.
     Held {
         /// How long it will be held back.
         #[cfg_attr(feature = "serde", serde(serialize_with = "crate::config::seconds"))]
@@ -127,7 +127,7 @@ pub enum Adjustment {
     },
 }
 
-/// A text that is no [`Adjust`].
+/// A text could not be read as an [`Adjust`].
 ///
 /// ```
 /// use grmgr::{Adjust, ParseAdjustError};
@@ -196,7 +196,7 @@ impl Step {
 impl Throttle {
     /// Makes the rule of a limiter with this ceiling and no options.
     ///
-    /// Settings from 1 to `ceiling`, 1 up, 2 down, holds of 30 s: as of `Limiter::new`.
+    /// Settings from 1 to `ceiling`, 1 up, 2 down, holds of 30 s, as `Limiter::new` has them.
     pub const fn new(ceiling: usize) -> Self {
         let hold = Duration::from_secs(30);
         let (up, down) = (Step::By(1), Step::By(2));
@@ -290,12 +290,11 @@ impl Throttle {
     }
 }
 
-/// The throttle that is in force, which may be replaced while it is read, and when the last change
-/// was (I7).
+/// The throttle in force, which may be replaced while it is read, and the time of the last change (I7).
 ///
-/// All is Relaxed. It is written only by whoever has the [turn](crate::caps), which orders what is
-/// decided by it; others read it to tell, or to refuse, and the two bounds, which must belong
-/// together, are in one word.
+/// All is Relaxed. Only the hand that has the [turn](crate::caps) writes, and decides by it; the turn
+/// orders that. All others read it to report or to refuse, and the two bounds, which must belong together,
+/// are in one word.
 #[derive(Debug)]
 pub(crate) struct Rule {
     /// `max`, `min`.
@@ -331,7 +330,7 @@ impl Rule {
         unpack([&self.bounds, &self.steps, &self.hold_up, &self.hold_down].map(|a| a.load(Relaxed)))
     }
 
-    /// The throttle of a limiter that nobody uses yet.
+    /// The throttle of a limiter that is not in use yet.
     #[cfg(all(feature = "std", not(any(loom, shuttle))))]
     pub(crate) const fn into_throttle(self) -> Throttle {
         unpack([

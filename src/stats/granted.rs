@@ -18,8 +18,8 @@ const STRIPES: usize = if MODELLED { 0 } else { 16 };
 /// a store count without losing anything, where several writers need a locked operation each.
 /// Threads that got no stripe share a cell, and pay for one.
 ///
-/// At rest the sum is exact: a grant is counted before its permit is given back, and whoever sees
-/// that (through the word) sees the count.
+/// At rest the sum is exact: a grant is counted before its permit is given back, and a thread that sees
+/// the permit back (through the word) sees the count.
 #[derive(Debug)]
 pub(crate) struct Granted {
     owned: [Tally; STRIPES],
@@ -167,7 +167,7 @@ fn with_pool(change: impl FnOnce(&mut u32)) {
 mod tests {
     use super::*;
 
-    /// Nothing that a user could see but in the time it takes.
+    /// A user would notice it only by the time it takes.
     #[test]
     fn stripe_of_a_thread_that_has_ended_is_leased_again() {
         for _ in 0..4 * STRIPES {
