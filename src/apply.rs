@@ -15,7 +15,7 @@ use crate::throttle::Adjustment;
 /// The cause of what a reload changes.
 const RELOAD: &str = "reload";
 
-/// Tells what [`Registry::apply`] has done about one limiter.
+/// Tells the result of [`Registry::apply`] for one limiter.
 ///
 /// ```
 /// use grmgr::{Config, Outcome, Registry};
@@ -30,11 +30,11 @@ const RELOAD: &str = "reload";
 pub struct Applied {
     /// The limiter's name.
     pub limiter: String,
-    /// What became of it.
+    /// What has been done with it.
     pub outcome: Outcome,
 }
 
-/// Tells what became of a limiter in [`Registry::apply`].
+/// Tells what [`Registry::apply`] has done with a limiter.
 ///
 /// ```
 /// use grmgr::{Adjustment, Config, Outcome, Registry};

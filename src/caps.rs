@@ -1,6 +1,6 @@
 //! The hands on a ceiling, and how the lowest of them gets into the word (I15).
 //!
-//! The *setting* is one hand: it is what steps and absolute changes move, within the bounds. Each
+//! The *setting* is one hand: steps and absolute changes move it, within the bounds. Each
 //! *cap* is another. In force is the lowest of them, and the word holds nothing else.
 //!
 //! Hands take *turns*. The hand that has the turn changes its value, works out the lowest of all and puts

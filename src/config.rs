@@ -442,7 +442,7 @@ mod file {
                 }
 
                 fn visit_u64<E: serde::de::Error>(self, n: u64) -> Result<Step, E> {
-                    // What is too large for this machine is too large for a step: refused later.
+                    // A number too large for this machine is too large for a step, and refused later.
                     Ok(Step::By(usize::try_from(n).unwrap_or(usize::MAX)))
                 }
 

@@ -95,7 +95,7 @@ pub enum ConfigError {
     OutOfRange {
         /// The name of the option.
         option: &'static str,
-        /// What was given.
+        /// The value given.
         value: usize,
     },
     /// `min` is above `max`.
@@ -123,7 +123,7 @@ pub enum ConfigError {
     PercentOutOfRange {
         /// The name of the option.
         option: &'static str,
-        /// What was given.
+        /// The value given.
         percent: u8,
     },
     /// A hold needs a clock, and without feature `std` there is none by default.

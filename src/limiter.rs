@@ -105,8 +105,8 @@ pub struct Limiter {
     pub(crate) hands: Hands,
     /// `None`: the system's, if there is one.
     pub(crate) clock: Option<ItsClock>,
-    /// `None`: they are not tracked. Every acquire looks here, so it lies among what hardly changes. Made
-    /// for the first permit: a constant cannot allocate.
+    /// `None`: they are not tracked. Every acquire looks here, so it lies among fields that hardly change.
+    /// Made for the first permit: a constant cannot allocate.
     #[cfg(feature = "stats")]
     pub(crate) holders: Option<LazyLock<Box<Holders>>>,
     pub(crate) name: Cow<'static, str>,
@@ -659,7 +659,7 @@ impl Limiter {
 
 /// Time.
 impl Limiter {
-    /// Returns the time by its [clock](Clock): what the end of a cap's term is compared with.
+    /// Returns the time by its [clock](Clock), with which the end of a cap's term is compared.
     ///
     /// `None` only without feature `std`, if it was given no clock.
     ///

@@ -275,8 +275,8 @@ impl Registry {
 
     /// Closes the limiter of this name and removes it.
     ///
-    /// Permits that are out stay valid; to see the last of them back, [`wait`](Limiter::wait) on what is
-    /// returned.
+    /// Permits that are out stay valid; to see the last of them back, [`wait`](Limiter::wait) on the
+    /// handle that is returned.
     ///
     /// ```
     /// # use grmgr::{Limiter, Registry};
@@ -358,7 +358,7 @@ impl Registry {
 
 /// All at once.
 impl Registry {
-    /// Raises each setting by one step, and returns what came of it: [`Limiter::up`].
+    /// Raises each setting by one step, and returns the results: [`Limiter::up`].
     ///
     /// ```
     /// # use grmgr::{Adjust, Limiter, Registry};
@@ -372,7 +372,7 @@ impl Registry {
         self.adjust_all(Adjust::Up, MANUAL)
     }
 
-    /// Lowers each setting by one step, and returns what came of it: [`Limiter::down`].
+    /// Lowers each setting by one step, and returns the results: [`Limiter::down`].
     ///
     /// ```
     /// # use grmgr::{Adjust, Limiter, Registry};
@@ -386,7 +386,7 @@ impl Registry {
         self.adjust_all(Adjust::Down, MANUAL)
     }
 
-    /// Changes each setting, and returns what came of it: [`Limiter::adjust`].
+    /// Changes each setting, and returns the results: [`Limiter::adjust`].
     ///
     /// ```
     /// # use grmgr::{Adjust, Limiter, Registry};

@@ -125,8 +125,8 @@ impl Limiter {
 
     /// Returns the setting, between `min` and `max`: the ceiling, but for caps.
     ///
-    /// It is what [`up`](Self::up), [`down`](Self::down), [`set_ceiling`](Self::set_ceiling) and
-    /// [`adjust`](Self::adjust) move.
+    /// [`up`](Self::up), [`down`](Self::down), [`set_ceiling`](Self::set_ceiling) and
+    /// [`adjust`](Self::adjust) move it.
     pub fn setting(&self) -> usize {
         self.hands.setting()
     }
@@ -138,7 +138,7 @@ impl Limiter {
         self.queue.word().in_flight()
     }
 
-    /// Returns the ceiling less what is in flight.
+    /// Returns the ceiling less the permits in flight.
     ///
     /// A request may be refused one of them while they are kept for the head of the line, or while the
     /// limiter is paused.

@@ -1,6 +1,6 @@
 //! The atomics and thread primitives that the rest of the crate is written against: the real ones,
-//! or, when the crate is being model-checked, loom's or shuttle's. No other file names shuttle; what
-//! others need to know of loom are its missing constants and clocks.
+//! or, when the crate is being model-checked, loom's or shuttle's. No other file names shuttle. Of
+//! loom, the others only know that it has neither constants nor clocks.
 
 #[cfg(all(not(loom), not(shuttle), not(feature = "portable-atomic")))]
 pub(crate) use core::sync::atomic;

@@ -91,7 +91,7 @@ pub enum Adjust {
     To(usize),
 }
 
-/// Tells what became of a change: of the setting, or of a [cap](crate::Cap).
+/// Tells the result of a change of the setting, or of a [cap](crate::Cap).
 ///
 /// ```
 /// use grmgr::{Adjustment, Limiter};

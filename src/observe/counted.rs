@@ -18,8 +18,7 @@ pub(crate) struct Since {
     at: Option<Duration>,
 }
 
-/// What a request is labelled with. Boxed: a request that need not wait has as little as possible to
-/// look after.
+/// The label of a request. Boxed: a request that need not wait should be as small as possible.
 #[derive(Debug, Default)]
 pub(crate) struct Label {
     text: Option<Box<Cow<'static, str>>>,
@@ -59,7 +58,8 @@ impl Held {
 
 /// Counters and the log of changes.
 impl Limiter {
-    /// What is to be done once `n` permits have been granted, told the word that has them in flight.
+    /// Returns the step to take once `n` permits have been granted; it is given the word that has them in
+    /// flight.
     // Made beforehand, and of nothing without `stats`: a granting path then has nothing to keep for
     // it.
     #[inline]

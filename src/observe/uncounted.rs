@@ -10,11 +10,11 @@ use crate::error::{AcquireError, TryAcquireError};
 use crate::limiter::Limiter;
 use crate::state::Word;
 
-/// When a request began to wait: not known.
+/// When a request began to wait: not asked.
 #[derive(Debug, Default)]
 pub(crate) struct Since {}
 
-/// What a request is labelled with: not known.
+/// The label of a request: not kept.
 #[derive(Debug, Default)]
 pub(crate) struct Label {}
 

@@ -80,8 +80,8 @@ impl Tally {
         }
     }
 
-    /// For the only writer. Relaxed: readers want the number and nothing else; what the thread that
-    /// had the stripe before wrote is seen by way of the pool's mutex.
+    /// For the only writer. Relaxed: readers want the number and nothing else. What the stripe's
+    /// previous thread has written is seen by way of the pool's mutex.
     #[inline]
     fn count_alone(&self, n: usize, in_flight: usize) {
         self.permits.store(self.permits.load(Relaxed) + n as u64, Relaxed);
@@ -116,8 +116,8 @@ const SHARED: usize = usize::MAX - 1;
 static POOL: Mutex<u32> = Mutex::new(((1_u64 << STRIPES) - 1) as u32);
 
 std::thread_local! {
-    /// The thread's stripe. Apart from its lease: what has no destructor is read without asking
-    /// whether it has been run.
+    /// The thread's stripe. Apart from its lease: a thread-local without a destructor is read without
+    /// asking whether that has run.
     static STRIPE: Cell<usize> = const { Cell::new(UNASKED) };
     static LEASE: Lease = const { Lease(Cell::new(SHARED)) };
 }

@@ -90,7 +90,7 @@ impl Holders {
     /// The permits of the guard `other` go into the guard `number`, which is then as old as the
     /// older one.
     pub(crate) fn merge(&self, number: u32, other: u32) {
-        // Returned, so that what it owns is freed without the lock; likewise below.
+        // Returned, so that its label is freed without the lock; likewise below.
         let _other = self.with_book(|book| {
             let other = book.leave(other);
             let entry = book.guard(number);
