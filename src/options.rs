@@ -7,8 +7,8 @@ use crate::limiter::Limiter;
 use crate::sync::atomic::AtomicU32;
 use crate::throttle::{Rule, Step, Throttle};
 
-/// Replaces the rule. `$refused` is the compiler's message if the new one makes no sense. (A macro, because a `const fn` can neither call a closure nor look into an atomic that it
-/// does not own.)
+/// Replaces the rule. `$refused` is the compiler's message if the new one makes no sense. (A macro,
+/// because a `const fn` can neither call a closure nor look into an atomic that it does not own.)
 macro_rules! replace_rule {
     ($limiter:ident, |$throttle:ident| $new:expr, $refused:literal) => {{
         let $throttle = $limiter.hands.rule.into_throttle();

@@ -43,8 +43,8 @@ const CHANGES: usize = 64;
 pub struct Stats {
     /// Permits granted.
     ///
-    /// Those given back are `acquired` less the snapshot's `in_flight`; to be subtracted with saturation,
-    /// as a grant is counted a moment after it shows in flight.
+    /// The number given back is `acquired` less the snapshot's `in_flight`. Subtract with saturation: a
+    /// grant is counted a moment after it shows in flight.
     pub acquired: u64,
     /// Requests that had to wait.
     pub waited: u64,

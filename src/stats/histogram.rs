@@ -57,8 +57,8 @@ impl Histogram {
     /// Returns the buckets in ascending order: the end of each, and how many durations it holds.
     ///
     /// A bucket holds the durations that are shorter than its end and in no bucket before. The first ends
-    /// at 1.024 µs, each further one at most a quarter later than the one before. The last holds all longer
-    /// durations, too.
+    /// at 1.024 µs, each further one at most a quarter later than the one before. The last holds all
+    /// longer durations, too.
     pub fn buckets(&self) -> impl Iterator<Item = (Duration, u64)> + '_ {
         (0..BUCKETS).map(|i| (end(i), self.counts.get(i).copied().unwrap_or(0)))
     }
