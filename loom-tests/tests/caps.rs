@@ -34,7 +34,7 @@ fn two_caps_and_a_step_at_once_leave_the_lowest() {
     });
 }
 
-/// When `set` has returned, nobody raises the ceiling above it any more: not a hand that had worked
+/// When `set` has returned, no hand raises the ceiling above it any more, not even one that had worked
 /// out the lowest before.
 #[test]
 fn lift_meets_set() {
@@ -90,7 +90,7 @@ fn drop_of_a_cap_meets_a_raise() {
         dropping.join().unwrap();
         assert_eq!(limiter.ceiling(), 3);
         let [a, b, c] = &mut waiters;
-        // I6: whoever of the two came second has called for both permits.
+        // I6: the second of the two hands has called for both permits.
         assert!(a.is_woken() && b.is_woken() && !c.is_woken());
         run_all(&mut [a, b, c]);
         drop(held);
@@ -137,8 +137,8 @@ fn lift_meets_enqueue() {
     });
 }
 
-/// What is read of a paused limiter, whose word does not say it, was in force: one of the two caps is
-/// always at 1.
+/// The ceiling that is read of a paused limiter, whose word does not hold it, was in force: one of the two
+/// caps is always at 1.
 #[test]
 fn ceiling_of_a_paused_limiter_meets_caps_that_move() {
     model(|| {
