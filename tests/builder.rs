@@ -198,7 +198,7 @@ fn options_of_a_static_are_those_of_the_builder() {
         assert_eq!(limiter.throttle(), built.throttle());
 
         let held = limiter.try_acquire().unwrap();
-        // `patience(0)`: nobody goes past it. `run_alone(false)`: it waits for a higher ceiling.
+        // `patience(0)`: no newcomer goes past it. `run_alone(false)`: it waits for a higher ceiling.
         let mut large = waiter(limiter, 11);
         assert_eq!(limiter.try_acquire().unwrap_err(), TryAcquireError::NoPermits);
         assert_eq!(request(limiter, 1).refused(), AcquireError::QueueFull { max_waiting: 1 });

@@ -1,4 +1,4 @@
-//! Who holds permits, of a limiter that tracks it.
+//! The holders of permits, of a limiter that tracks them.
 
 mod common;
 
@@ -176,7 +176,7 @@ fn a_request_that_gives_up_is_no_holder() {
     assert!(limiter.holders().is_empty());
 }
 
-/// At the end of a character, and whoever owns it.
+/// At the end of a character, whether the label is borrowed or owned.
 #[test]
 fn label_of_a_megabyte_is_cut_to_256_bytes() {
     let (_clock, limiter) = tracked(8);

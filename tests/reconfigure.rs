@@ -264,7 +264,7 @@ fn apply_with_a_mistake_changes_nothing() {
     assert_eq!(registry.names(), ["db"]);
 }
 
-/// Work goes on meanwhile: everybody is served, no permit is lost, and the ceiling is kept.
+/// Work goes on meanwhile: all requests are served, no permit is lost, and the ceiling is kept.
 #[test]
 fn reload_under_load_loses_nothing() {
     const WORKERS: usize = 6;
@@ -294,7 +294,7 @@ fn reload_under_load_loses_nothing() {
         }
         running.store(false, SeqCst);
     });
-    assert!(served.load(SeqCst) >= WORKERS, "everybody has been served");
+    assert!(served.load(SeqCst) >= WORKERS, "all have been served");
     for name in ["db", "api"] {
         assert_at_rest(&registry.get(name).unwrap());
     }

@@ -247,7 +247,7 @@ fn many_threads_get_one_change_per_hold() {
     assert_eq!(limiter.ceiling(), 10 + ROUNDS);
 }
 
-/// A clock that, when it is asked next, lets somebody else in.
+/// A clock that lets another call in when it is asked next.
 #[derive(Clone, Default)]
 struct Interrupted {
     time: ManualClock,
@@ -306,7 +306,7 @@ fn set_ceiling_does_not_shorten_the_hold_of_a_step() {
     assert_eq!(limiter.up(), Held { remaining: HOLD - Duration::from_secs(10) });
 }
 
-/// I7: `set_ceiling` begins its hold before it wakes anybody.
+/// I7: `set_ceiling` begins its hold before it wakes a waiter.
 #[test]
 fn step_of_a_waker_woken_by_set_ceiling_is_held() {
     let (_, builder) = builder();
@@ -334,7 +334,7 @@ fn hold_at_the_end_of_time_lasts_until_then() {
     assert_eq!(limiter.up(), Changed { from: 11, to: 12 });
 }
 
-/// I7: a step that waited for its window while somebody else took it.
+/// I7: a step that waited for its window while another took it.
 #[test]
 fn step_that_comes_second_in_its_window_is_held() {
     let clock = Interrupted::default();

@@ -2,7 +2,7 @@
 //!
 //! It is told every step and what was observed after it, and panics if the step broke a promise.
 //! Where the contract leaves a choice (those already called run in any order, and which of them
-//! holds which permit is nobody's business) it takes over what it sees, if that was one of the
+//! holds which permit does not matter) it takes over what it sees, if that was one of the
 //! possible choices; everywhere else it knows the one right answer beforehand.
 
 use std::collections::VecDeque;
@@ -53,7 +53,7 @@ pub(crate) enum Newcomer {
     ExceedsMax,
     /// There is nothing for it: it is refused, or has to wait.
     Short,
-    /// All who wait have their permits and have only not run yet: it may be told to wait behind
+    /// All waiters have their permits and have only not run yet: it may be told to wait behind
     /// them, or not.
     Either,
 }
@@ -221,7 +221,7 @@ impl Reference {
         if self.config.patience > 0 || self.line.is_empty() {
             return Newcomer::Granted;
         }
-        // I4, strict: nobody who has no permits yet is overtaken. A request for several is not
+        // I4, strict: no waiter without its permits is overtaken. A request for several is not
         // served by having been handed one.
         if self.line.len() > self.handed || self.has_large() {
             Newcomer::Short
@@ -310,7 +310,7 @@ impl Reference {
                 assert!(gave_back || !holds_permit, "a permit was taken without leaving (I2)");
                 self.handed = handed;
                 self.line[at].called = false;
-                // Having given back a permit it is called anew, if nobody else is; that too it
+                // Having given back a permit it is called anew, if no other is; that too it
                 // has looked after in the same poll.
                 let looked = !gave_back
                     || (self.free() > 0 && self.called() == handed && self.head.is_none());
@@ -385,7 +385,7 @@ impl Reference {
         Adjusted::Changed { from, to }
     }
 
-    /// Ends a step: checks who has been woken by it and takes that over.
+    /// Ends a step: checks which requests it has woken, and takes that over.
     pub(crate) fn settle(&mut self, in_flight: usize, is_woken: impl Fn(Id) -> bool) {
         let handed = in_flight.checked_sub(self.held).expect("a permit is missing (I2)");
         let uncalled: Vec<Id> =
@@ -405,7 +405,7 @@ impl Reference {
         }
 
         if self.closed {
-            assert_eq!(woken, uncalled, "the close did not wake everybody (I9)");
+            assert_eq!(woken, uncalled, "the close did not wake all (I9)");
             assert!(handed <= self.before.handed, "handed on after the close (I9)");
             assert!(handed <= self.line.len(), "a handed permit has no owner (I2)");
             for waiter in &mut self.line {
@@ -434,7 +434,7 @@ impl Reference {
         }
 
         // I17: the units in front of the first large request are called as if it were not there, and
-        // nobody behind it; it is called to the front when all of them have been called before.
+        // none behind it; it is called to the front when all of them have been called before.
         let permits = if self.paused { 0 } else { self.ceiling().saturating_sub(self.held) };
         let large = self.line.iter().position(|waiter| waiter.n > 1).unwrap_or(self.line.len());
         let (units, rest) = self.line.make_contiguous().split_at(large);
@@ -443,7 +443,7 @@ impl Reference {
         if woken_units < woken.len() {
             assert_eq!(woken, [rest[0].id], "called past a large request (I4)");
         }
-        // I3, I6: exactly as many as there are permits for; nobody less, nobody more.
+        // I3, I6: exactly as many as there are permits for, no fewer and no more.
         let still_called = called_units - woken_units;
         let expected = still_called.max(permits.min(units.len()));
         assert_eq!(called_units, expected, "too few or too many woken (I3, I6, I17)");
@@ -479,7 +479,7 @@ impl Reference {
         }
     }
 
-    /// I3, with permits free and nobody called for them.
+    /// I3, with permits free and no waiter called for them.
     fn check_first_has_seen(&mut self) {
         let Some(first) = self.line.iter().find(|waiter| !waiter.called) else {
             return;
