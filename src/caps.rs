@@ -35,6 +35,7 @@ use std::sync::PoisonError;
 use crate::clock::nanos;
 use crate::handle::Handle;
 use crate::limiter::Limiter;
+use crate::observe::Move;
 use crate::queue::Queue;
 use crate::state::{MAX_COUNT, TIMED, Word};
 #[cfg(feature = "std")]
@@ -414,10 +415,10 @@ impl Limiter {
         if now_nanos < self.hands.term_ends.load(Acquire) {
             return;
         }
-        let (ended, in_force) = self.in_turn_as_is(|turn| turn.end_terms(now_nanos));
+        let (ended, ceiling) = self.in_turn_as_is(|turn| turn.end_terms(now_nanos));
         for (from, to, cause) in ended {
             if from != to {
-                self.on_changed(Hand::Cap, from, to, in_force, cause, now);
+                self.on_moved(Move { hand: Hand::Cap, from, to, ceiling }, cause, now);
             }
         }
     }
@@ -556,11 +557,12 @@ impl<L: Deref<Target = Limiter>> CapOf<L> {
         self.moved(from, to, in_force, now)
     }
 
-    fn moved(&self, from: usize, to: usize, in_force: usize, at: Duration) -> Adjustment {
+    fn moved(&self, from: usize, to: usize, ceiling: usize, at: Duration) -> Adjustment {
         if from == to {
             return Adjustment::Unchanged { ceiling: to };
         }
-        self.limiter.on_changed(Hand::Cap, from, to, in_force, self.cause.clone(), at);
+        let moved = Move { hand: Hand::Cap, from, to, ceiling };
+        self.limiter.on_moved(moved, self.cause.clone(), at);
         Adjustment::Changed { from, to }
     }
 
@@ -597,11 +599,12 @@ impl<L: Deref<Target = Limiter>> Drop for CapOf<L> {
         // Also if the clock, which is asked for the end of terms, panics (I18).
         let lift = LiftOnDrop { limiter, slot: self.slot };
         limiter.end_terms_if_any();
-        let (from, in_force) = lift.now();
+        let (from, ceiling) = lift.now();
         if from < LIFTED {
             // The clock last: if it panics, the cap is lifted all the same.
             let (cause, at) = (core::mem::take(&mut self.cause), limiter.now_for_log());
-            limiter.on_changed(Hand::Cap, from as usize, MAX_COUNT, in_force, cause, at);
+            let (from, to) = (from as usize, MAX_COUNT);
+            limiter.on_moved(Move { hand: Hand::Cap, from, to, ceiling }, cause, at);
         }
     }
 }

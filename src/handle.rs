@@ -23,7 +23,8 @@ use crate::run::{RunOf, RunOwned};
 /// methods named `…_owned` return a value that holds a handle of its own, and so may outlive this one:
 /// in a task that is spawned, in a struct. They can be called on an `Arc<Limiter>` as well; for a
 /// `static` there is [`Limiter::handle`]. Handles are equal, and hash alike, if they are of the same
-/// limiter, whatever its name.
+/// limiter, whatever its name. So they can be keys of a map; clippy's `mutable_key_type` does not see that
+/// and has to be allowed there.
 ///
 /// ```
 /// use grmgr::{Handle, Limiter};

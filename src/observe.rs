@@ -27,6 +27,16 @@ mod traced;
 #[cfg(not(feature = "tracing"))]
 mod untraced;
 
+/// A move of a hand on the ceiling, and the ceiling in force afterwards.
+#[derive(Clone, Copy)]
+#[allow(dead_code, reason = "without both features it is not read")]
+pub(crate) struct Move {
+    pub(crate) hand: Hand,
+    pub(crate) from: usize,
+    pub(crate) to: usize,
+    pub(crate) ceiling: usize,
+}
+
 impl Limiter {
     /// A request has entered the line.
     pub(crate) fn on_waiting(&self) -> Since {
@@ -60,7 +70,8 @@ impl Limiter {
     ) {
         match result {
             Adjustment::Changed { from, to } => {
-                self.on_changed(Hand::Setting, from, to, ceiling, cause, now);
+                let hand = Hand::Setting;
+                self.on_moved(Move { hand, from, to, ceiling }, cause, now);
             }
             Adjustment::Held { .. } | Adjustment::Unchanged { .. } => {
                 self.trace_no_change(adjust, &cause, result);
@@ -68,17 +79,9 @@ impl Limiter {
         }
     }
 
-    /// A hand on the ceiling has moved; `ceiling` is in force afterwards.
-    pub(crate) fn on_changed(
-        &self,
-        hand: Hand,
-        from: usize,
-        to: usize,
-        ceiling: usize,
-        cause: Cow<'static, str>,
-        at: Duration,
-    ) {
-        self.trace_changed(hand, from, to, ceiling, &cause);
-        self.count_changed(hand, from, to, ceiling, cause, at);
+    /// A hand on the ceiling has moved.
+    pub(crate) fn on_moved(&self, moved: Move, cause: Cow<'static, str>, at: Duration) {
+        self.trace_moved(moved, &cause);
+        self.count_moved(moved, cause, at);
     }
 }

@@ -48,6 +48,7 @@ fn handles_are_equal_if_their_limiter_is_the_same() {
 
 /// As they are equal: by the limiter, not by its name.
 #[test]
+#[allow(clippy::mutable_key_type, reason = "a handle compares and hashes by identity")]
 fn handles_are_keys_of_a_map() {
     let (a, b) = (new(2), new(2));
     let mut seen = HashSet::from([a.clone(), HANDLE.clone()]);

@@ -5,6 +5,7 @@
 
 mod common;
 
+use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
@@ -252,8 +253,11 @@ fn apply_with_a_mistake_changes_nothing() {
         "nothing has changed: limiter \"wrong\": `ceiling` is 7, below `min`, which is 8: raise it, \
          or lower `min`"
     );
+    let cause = error.source().expect("the mistake").downcast_ref();
+    assert_eq!(cause, Some(&ConfigError::CeilingOutside { ceiling: 7, min: 8, max: 7 }));
     let twice = Config::new("new", 6);
     let error = registry.apply(good().into_iter().chain([twice])).unwrap_err();
+    assert!(error.source().is_none());
     assert_eq!(error, ApplyError::Twice { limiter: "new".into() });
     assert_eq!(
         error.to_string(),

@@ -6,9 +6,9 @@ use std::sync::LazyLock;
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
 
-use crate::caps::Hand;
 use crate::error::{AcquireError, TryAcquireError};
 use crate::limiter::Limiter;
+use crate::observe::Move;
 use crate::state::{COUNT_BITS, MAX_COUNT, Word};
 use crate::stats::{Change, Holders, cut};
 
@@ -92,15 +92,8 @@ impl Limiter {
         self.counters.try_refused(error);
     }
 
-    pub(super) fn count_changed(
-        &self,
-        hand: Hand,
-        from: usize,
-        to: usize,
-        ceiling: usize,
-        cause: Cow<'static, str>,
-        at: Duration,
-    ) {
+    pub(super) fn count_moved(&self, moved: Move, cause: Cow<'static, str>, at: Duration) {
+        let Move { hand, from, to, ceiling } = moved;
         self.counters.changed(Change { number: 0, hand, from, to, ceiling, cause, at });
     }
 

@@ -4,6 +4,7 @@
 use crate::caps::Hand;
 use crate::error::AcquireError;
 use crate::limiter::Limiter;
+use crate::observe::Move;
 use crate::throttle::{Adjust, Adjustment};
 
 impl Limiter {
@@ -29,14 +30,8 @@ impl Limiter {
         }
     }
 
-    pub(super) fn trace_changed(
-        &self,
-        hand: Hand,
-        from: usize,
-        to: usize,
-        ceiling: usize,
-        cause: &str,
-    ) {
+    pub(super) fn trace_moved(&self, moved: Move, cause: &str) {
+        let Move { hand, from, to, ceiling } = moved;
         let hand = if hand == Hand::Cap { "cap" } else { "setting" };
         tracing::info!(limiter = self.name(), hand, from, to, ceiling, cause, "ceiling changed");
     }

@@ -5,9 +5,9 @@ use core::time::Duration;
 
 use alloc::borrow::Cow;
 
-use crate::caps::Hand;
 use crate::error::{AcquireError, TryAcquireError};
 use crate::limiter::Limiter;
+use crate::observe::Move;
 use crate::state::Word;
 
 /// When a request began to wait: not asked.
@@ -58,16 +58,7 @@ impl Limiter {
 
     pub(crate) fn on_try_refused(&self, _: TryAcquireError) {}
 
-    pub(super) fn count_changed(
-        &self,
-        _: Hand,
-        _from: usize,
-        _to: usize,
-        _ceiling: usize,
-        _cause: Cow<'static, str>,
-        _at: Duration,
-    ) {
-    }
+    pub(super) fn count_moved(&self, _: Move, _cause: Cow<'static, str>, _at: Duration) {}
 
     pub(crate) fn now_for_log(&self) -> Duration {
         Duration::ZERO

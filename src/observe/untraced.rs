@@ -1,8 +1,8 @@
 //! Without feature `tracing`: the functions of `traced.rs`, which do nothing.
 
-use crate::caps::Hand;
 use crate::error::AcquireError;
 use crate::limiter::Limiter;
+use crate::observe::Move;
 use crate::throttle::{Adjust, Adjustment};
 
 impl Limiter {
@@ -12,5 +12,5 @@ impl Limiter {
 
     pub(super) fn trace_no_change(&self, _: Adjust, _cause: &str, _: Adjustment) {}
 
-    pub(super) fn trace_changed(&self, _: Hand, _from: usize, _to: usize, _: usize, _cause: &str) {}
+    pub(super) fn trace_moved(&self, _: Move, _cause: &str) {}
 }
