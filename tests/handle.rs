@@ -5,6 +5,7 @@
 mod common;
 
 use std::collections::HashSet;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use common::{Task, assert_at_rest, must_end, until, waiter};
@@ -53,6 +54,8 @@ fn handles_are_keys_of_a_map() {
     let (a, b) = (new(2), new(2));
     let mut seen = HashSet::from([a.clone(), HANDLE.clone()]);
     assert!(!seen.insert(a) && !seen.insert(Handle::from(&STATIC)));
+    let hasher = RandomState::new();
+    assert_ne!(hasher.hash_one(&b), hasher.hash_one(&HANDLE));
     assert!(seen.insert(b));
 }
 
