@@ -283,9 +283,13 @@ fn reload_under_load_loses_nothing() {
             let limiter = registry.get(if worker % 2 == 0 { "db" } else { "api" }).unwrap();
             let (running, served) = (&running, &served);
             scope.spawn(move || {
-                while running.load(SeqCst) {
+                // At least once each, also if the thread begins late.
+                loop {
                     drop(limiter.acquire().blocking().expect("nobody closes it"));
                     served.fetch_add(1, SeqCst);
+                    if !running.load(SeqCst) {
+                        break;
+                    }
                 }
             });
         }
