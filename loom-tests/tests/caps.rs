@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use grmgr::{Adjustment, Limiter, ManualClock};
+use grmgr::{Adjustment, Clock, Limiter, ManualClock};
 use loom_tests::{acquire, assert_at_rest, model, request, run_all, spawn, yield_now};
 
 fn limiter(ceiling: usize) -> Arc<Limiter> {
@@ -260,6 +260,30 @@ fn end_of_a_term_meets_acquire() {
         assert_eq!(limiter.ceiling(), 1);
         drop(cap);
         assert_at_rest(&limiter, 2);
+    });
+}
+
+/// A thread that knows the term to be over reads the ceiling of after it, also if another thread has ended
+/// the term.
+#[test]
+fn reading_meets_the_end_of_a_term() {
+    model(|| {
+        let clock = ManualClock::new();
+        let builder = Limiter::builder("").ceiling(2).min(0).clock(clock.clone());
+        let limiter = Arc::new(builder.build().unwrap());
+        let cap = limiter.cap_owned("share").unwrap();
+        cap.set_until(2, 1, Duration::from_nanos(10));
+        let reading = spawn({
+            let (limiter, clock) = (limiter.clone(), clock.clone());
+            move || {
+                let is_over = clock.now() >= Duration::from_nanos(10);
+                let ceiling = limiter.ceiling();
+                assert!(!is_over || ceiling == 1, "read as before the end of the term (I15)");
+            }
+        });
+        clock.advance(Duration::from_nanos(10));
+        assert_eq!(limiter.ceiling(), 1);
+        reading.join().unwrap();
     });
 }
 
