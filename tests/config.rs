@@ -147,6 +147,7 @@ fn limiters_stand_in_a_list_or_in_a_map() {
     let wanted = [Config::new("api", 8), Config::new("db", 20).down(Step::Percent(50))];
     assert_eq!(parse_file(list).unwrap().0, wanted);
     assert_eq!(parse_file(map).unwrap().0, wanted);
+    assert!(parse_file(map).unwrap().into_iter().eq(wanted.clone()));
     assert_eq!(parse_file("limiters = []").unwrap().0, []);
     let json = r#"{"db": {"ceiling": 20}}"#;
     assert_eq!(serde_json::from_str::<Configs>(json).unwrap().0, [Config::new("db", 20)]);
@@ -162,6 +163,7 @@ fn mistakes_in_a_map_name_the_limiter_and_the_option() {
         ("[limiters.db]\nmin = 1", "limiter \"db\": missing field `ceiling`"),
         ("[limiters.db]\nname = 'other'\nceiling = 1", "limiter \"db\": duplicate field `name`"),
         ("[limiters]\ndb = 20", "limiter \"db\": invalid type: integer"),
+        ("[limiters]\ndb = 20", "expected the settings of a limiter"),
         ("limiters = 20", "expected a list of limiters, or a map"),
     ] {
         let error = parse_file(text).unwrap_err();
