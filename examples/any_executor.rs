@@ -1,7 +1,7 @@
 //! One limiter, shared at the same time by tasks on tokio, tasks on smol and plain threads.
 //!
-//! The limiter belongs to no runtime: whoever frees a permit wakes whoever waits for it, wherever
-//! that may run.
+//! The limiter belongs to no runtime: a task or thread that frees a permit wakes the waiter for it,
+//! wherever that waiter runs.
 //!
 //! ```text
 //! cargo run --example any_executor
@@ -104,7 +104,7 @@ fn on_threads() -> usize {
     })
 }
 
-/// Somebody at work. Made after the permit, so that it is dropped before.
+/// One at work. Made after the permit, so that it is dropped before.
 struct Seen;
 
 impl Seen {

@@ -53,7 +53,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     println!("all {NODES} nodes are done: {} in flight", dp.in_flight());
     operator.await?;
 
-    // limiterDP.Delete(): whoever still has the limiter is told so, and nothing panics.
+    // limiterDP.Delete(): later requests for it are told so, and nothing panics.
     Registry::global().delete("dp");
     println!("after the end: {}", dp.acquire().await.expect_err("it is closed"));
 
@@ -77,7 +77,7 @@ async fn operate(dp: Handle) {
     };
     sleep(Duration::from_millis(20)).await;
     tell("full speed");
-    // limiterDP.Down(): cancels nobody; for a moment more may run than the ceiling allows.
+    // limiterDP.Down(): cancels no work; for a moment more may run than the ceiling allows.
     tell(&format!("down: {}", describe(dp.down())));
     // A second change within the hold is refused, and does not prolong it.
     tell(&format!("down: {}", describe(dp.down())));

@@ -46,7 +46,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Waits until as many run as may, and returns the ceiling and whose hand keeps it there.
+/// Waits until the ceiling is reached, and returns it with the cause of the cap that keeps it there.
 fn now(event: &str) -> (usize, Option<String>) {
     let mut now = DB.snapshot();
     while now.in_flight != now.ceiling {

@@ -46,15 +46,15 @@ async fn main() -> ExitCode {
         () = wait_for(args.after) => println!("the time is over"),
     }
 
-    // Close: who waits in line is turned away now, and so is who comes later. One call reaches
-    // all of them, and none can slip in behind it.
+    // Close: requests in line are turned away now, and so are later ones. One call reaches all of
+    // them, and none can slip in behind it.
     println!("closing: {} in flight, {} in line", limiter.in_flight(), limiter.waiting());
     limiter.close();
 
     // Drain and wait: permits that are out stay valid until they are dropped.
     let drained = timeout(args.grace, limiter.wait()).await.is_ok();
 
-    // Until here whoever came was answered, if only to be turned away.
+    // Until here every client was answered, if only to be turned away.
     listener.abort();
     let (served, turned_away) = (counts.served.load(Relaxed), counts.turned_away.load(Relaxed));
     println!("{served} served, {turned_away} turned away, {} given up", limiter.in_flight());

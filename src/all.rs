@@ -10,15 +10,20 @@ use core::time::Duration;
 #[cfg(feature = "std")]
 use std::time::Instant;
 
-use crate::{Acquire, AcquireError, Limiter, Permit};
+use alloc::borrow::Cow;
+
+use crate::acquire::Acquire;
+use crate::error::AcquireError;
+use crate::limiter::Limiter;
+use crate::permit::Permit;
 
 /// Asks several limiters for permits, so that such calls never wait for each other in a circle.
 ///
 /// Each entry is a limiter and how many of its permits are wanted; the permits come in the order
 /// written. They are acquired in one order for the whole program, whatever order is written. Those
-/// granted already are kept while the next limiter is waited for, so a full one may leave permits of
-/// another idle. That order knows of nothing but other such calls: a task that holds a permit of
-/// one of these limiters already, and asks for it all the same, may wait for itself.
+/// granted already are kept while the call waits for the next limiter, so a full one may leave permits of
+/// another idle. Only calls of this function keep to that order: a task that already holds a permit of one
+/// of these limiters may wait for itself.
 ///
 /// ```
 /// use grmgr::{Limiter, acquire_all};
@@ -47,7 +52,8 @@ use crate::{Acquire, AcquireError, Limiter, Permit};
 pub fn acquire_all<const N: usize>(wants: [(&Limiter, usize); N]) -> AcquireAll<'_, N> {
     let mut order = core::array::from_fn(|i| i);
     order.sort_unstable_by_key(|&i: &usize| core::ptr::from_ref(wants[i].0));
-    AcquireAll { wants, order, stage: Stage::New, granted: [const { None }; N] }
+    let label = Cow::Borrowed("");
+    AcquireAll { wants, order, label, stage: Stage::New, granted: [const { None }; N] }
 }
 
 /// The future of [`acquire_all`].
@@ -71,6 +77,8 @@ pub struct AcquireAll<'a, const N: usize> {
     /// The entries in the order in which they are acquired: by address, which no limiter changes
     /// while it is borrowed.
     order: [usize; N],
+    /// Empty: none.
+    label: Cow<'static, str>,
     /// Dropped before `granted`: it leaves the line before it gives anything back.
     stage: Stage<'a>,
     /// In the order written.
@@ -85,7 +93,23 @@ enum Stage<'a> {
 }
 
 impl<'a, const N: usize> AcquireAll<'a, N> {
-    /// What can be said against it before anything is taken.
+    /// Labels the permits of all the limiters, as [`AcquireOf::label`](crate::AcquireOf::label) does.
+    ///
+    /// Permits that have been asked for already keep the label that they had.
+    ///
+    /// ```
+    /// # use grmgr::{Limiter, acquire_all};
+    /// # let (db, api) = (Limiter::new("db", 20), Limiter::new("api", 8));
+    /// let permits = acquire_all([(&db, 1), (&api, 2)]).label("nightly report").blocking()?;
+    /// # drop(permits);
+    /// # Ok::<(), grmgr::AcquireError>(())
+    /// ```
+    pub fn label(mut self, label: impl Into<Cow<'static, str>>) -> Self {
+        self.label = label.into();
+        self
+    }
+
+    /// Finds the refusals that are known before anything is taken.
     fn check(&self) -> Result<(), AcquireError> {
         for pair in self.order.windows(2) {
             let (a, b) = (pair[0], pair[1]);
@@ -105,7 +129,7 @@ impl<'a, const N: usize> AcquireAll<'a, N> {
         Ok(())
     }
 
-    /// Begins with the first request, if there is nothing to be said against it.
+    /// Begins with the first request, unless a refusal is known beforehand.
     fn begin(&mut self) -> Result<(), AcquireError> {
         self.stage = Stage::Over;
         self.check()?;
@@ -126,10 +150,12 @@ impl<'a, const N: usize> AcquireAll<'a, N> {
 
     /// The request at this place of `order`, if there is one.
     fn request(&self, place: usize) -> Stage<'a> {
-        match self.order.get(place) {
-            Some(&i) => Stage::Waiting(place, self.wants[i].0.acquire_many(self.wants[i].1)),
-            None => Stage::Over,
-        }
+        let Some(&i) = self.order.get(place) else { return Stage::Over };
+        let (limiter, n) = self.wants[i];
+        let request = limiter.acquire_many(n);
+        let labelled = !self.label.is_empty();
+        let request = if labelled { request.label(self.label.clone()) } else { request };
+        Stage::Waiting(place, request)
     }
 }
 

@@ -6,12 +6,16 @@ use std::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::{Adjustment, Builder, Config, InvalidConfig, Limiter, Registry};
+use crate::builder::{Builder, waiting};
+use crate::config::{Config, InvalidConfig};
+use crate::limiter::Limiter;
+use crate::registry::Registry;
+use crate::throttle::Adjustment;
 
 /// The cause of what a reload changes.
 const RELOAD: &str = "reload";
 
-/// Tells what [`Registry::apply`] has done about one limiter.
+/// Tells the result of [`Registry::apply`] for one limiter.
 ///
 /// ```
 /// use grmgr::{Config, Outcome, Registry};
@@ -26,11 +30,11 @@ const RELOAD: &str = "reload";
 pub struct Applied {
     /// The limiter's name.
     pub limiter: String,
-    /// What became of it.
+    /// What has been done with it.
     pub outcome: Outcome,
 }
 
-/// Tells what became of a limiter in [`Registry::apply`].
+/// Tells what [`Registry::apply`] has done with a limiter.
 ///
 /// ```
 /// use grmgr::{Adjustment, Config, Outcome, Registry};
@@ -54,7 +58,7 @@ pub enum Outcome {
         setting: Adjustment,
         /// The options whose values in the entry differ from those that the limiter was made with.
         ///
-        /// They cannot be changed while it is in use, and are as they were.
+        /// They cannot be changed while the limiter is in use, and stay as they were.
         fixed: Vec<&'static str>,
     },
     /// The limiter is registered and has no entry. Nothing has been done to it.
@@ -91,9 +95,9 @@ impl Registry {
     /// setting itself to its `ceiling`, also if an operator has moved it meanwhile; in the log of
     /// changes the cause is "reload". Caps stay as they are, and work goes on. An entry says all: an
     /// option that it leaves out gets its default, as when the limiter is made. Options that cannot
-    /// be changed while a limiter is in use (`patience`, `max_waiting`, `run_alone`) stay, and
-    /// those to which an entry gives another value are [named](Outcome::Reconfigured). One that it leaves
-    /// out is not named.
+    /// be changed while a limiter is in use (`patience`, `max_waiting`, `run_alone`, `track_holders`) stay
+    /// as they are. The result [names](Outcome::Reconfigured) those to which an entry gives another value,
+    /// but not those that it leaves out.
     ///
     /// Returns one result for each entry, in order, and after them those for the limiters that have
     /// none, which stay as they are.
@@ -135,7 +139,7 @@ impl Registry {
         let mut applied = Vec::new();
         for (config, ceiling, throttle) in checked {
             let limiter = config.name.clone();
-            // Somebody else may register or remove one of this name in between.
+            // Another thread may register or remove a limiter of this name in between.
             let outcome = loop {
                 if let Some(known) = self.get(&config.name) {
                     let setting = known.replace_throttle(throttle, Some(ceiling), RELOAD);
@@ -155,13 +159,15 @@ impl Registry {
 }
 
 impl Limiter {
-    /// The options to which an entry gives other values, and which cannot be changed.
+    /// The options that cannot be changed and to which an entry gives other values.
     fn fixed(&self, config: &Config) -> Vec<&'static str> {
-        let waiting = config.max_waiting.map(crate::builder::waiting);
+        let waiting = config.max_waiting.map(waiting);
         let differs = [
             ("patience", config.patience.is_some_and(|patience| patience != self.cell.patience)),
             ("max_waiting", waiting.is_some_and(|waiting| waiting != self.cell.max_waiting)),
             ("run_alone", config.run_alone.is_some_and(|alone| alone != self.cell.runs_alone())),
+            #[cfg(feature = "stats")]
+            ("track_holders", config.track_holders.is_some_and(|on| on != self.tracks_holders())),
         ];
         differs.into_iter().filter_map(|(option, differs)| differs.then_some(option)).collect()
     }

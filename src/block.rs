@@ -1,4 +1,4 @@
-//! Waiting for a future by parking the thread: how blocking code uses the same line as async code.
+//! Waiting for a future by parking the thread, so that blocking code waits in the same line as async code.
 
 use core::cell::RefCell;
 use core::pin::pin;
@@ -8,15 +8,15 @@ use std::time::Instant;
 use alloc::sync::Arc;
 use alloc::task::Wake;
 
-use crate::AcquireError;
+use crate::error::AcquireError;
 use crate::sync::atomic::{
     AtomicBool,
     Ordering::{Acquire, Relaxed, Release},
 };
 use crate::sync::{thread, thread_local};
 
-/// Wakes one thread. The flag tells a wake-up from one that was meant for somebody else: any code
-/// on the thread may park and unpark it.
+/// Wakes one thread. The flag tells its wake-ups from others: any code may park and unpark the thread for
+/// reasons of its own.
 struct Parker {
     thread: thread::Thread,
     woken: AtomicBool,
@@ -74,13 +74,13 @@ fn park_timeout(_: core::time::Duration) {
 }
 
 thread_local! {
-    /// The thread's parker, while nobody uses it. A wait inside a wait (in a waker, or in a
+    /// The thread's parker, while it is not in use. A wait inside a wait (in a waker, or in a
     /// future's poll) finds none and makes its own.
     #[allow(clippy::missing_const_for_thread_local, reason = "not accepted by loom's macro")]
     static PARKER: RefCell<Option<(Arc<Parker>, Waker)>> = RefCell::new(None);
 }
 
-/// Waits for what a request gives, at most until `deadline`.
+/// Waits for the outcome of a request, at most until `deadline`.
 pub(crate) fn acquire<T>(
     request: impl Future<Output = Result<T, AcquireError>>,
     deadline: Option<Instant>,
@@ -96,7 +96,7 @@ pub(crate) fn block_on<F: Future>(future: F, deadline: Option<Instant>) -> Optio
         let parker = Parker::new();
         (parker.clone(), Waker::from(parker))
     });
-    // Left over from its last use.
+    // A wake-up may be left over from the last use.
     parker.woken.swap(false, Acquire);
     let mut cx = Context::from_waker(&waker);
     let mut polled_in_vain = 0;

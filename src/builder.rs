@@ -7,14 +7,15 @@ use alloc::borrow::Cow;
 use alloc::boxed::Box;
 
 use crate::clock::Clock;
-use crate::limiter::ItsClock;
+use crate::error::ConfigError;
+use crate::limiter::{ItsClock, Limiter};
 use crate::state::MAX_COUNT;
-use crate::{ConfigError, Limiter, Step, Throttle};
+use crate::throttle::{Step, Throttle};
 
 /// How often the head of the line may lose before permits are kept for it.
 pub(crate) const PATIENCE: u32 = 16;
 
-/// How many may wait. So many as `u32::MAX` would not fit in memory: that is any number.
+/// How many requests may wait. `u32::MAX` stands for any number: so many would not fit in memory.
 pub(crate) const fn waiting(max: usize) -> u32 {
     if max > u32::MAX as usize { u32::MAX } else { max as u32 }
 }
@@ -66,7 +67,7 @@ impl Builder {
         }
     }
 
-    /// Sets the ceiling to begin with, which has to be given.
+    /// Sets the ceiling to begin with. There is no default.
     ///
     /// 0 to [`Limiter::MAX_CEILING`], and between `min` and `max`.
     pub fn ceiling(mut self, ceiling: usize) -> Self {
@@ -130,7 +131,7 @@ impl Builder {
     /// Sets how often newcomers may overtake the head of the line. Default: 16.
     ///
     /// After it has been woken and found too few permits this many times, permits are kept for it. With 0
-    /// nobody ever overtakes: strictly first in, first out, at a price in throughput.
+    /// no newcomer ever overtakes: strictly first in, first out, at a price in throughput.
     pub fn patience(mut self, patience: u32) -> Self {
         self.patience = patience;
         self
@@ -146,15 +147,15 @@ impl Builder {
 
     /// Sets whether a request above the ceiling, but not above `max`, runs alone. Default: true.
     ///
-    /// Then it is granted when nothing else is in flight, so that lowering the ceiling never makes a queued
-    /// request unsatisfiable. With `false` it waits, and those behind it with it, until the ceiling has room
-    /// for it.
+    /// If it does, it is granted when nothing else is in flight, so that lowering the ceiling never makes
+    /// a queued request unsatisfiable. With `false` it waits, and those behind it with it, until the
+    /// ceiling has room for it.
     pub fn run_alone(mut self, run_alone: bool) -> Self {
         self.run_alone = run_alone;
         self
     }
 
-    /// Sets where holds, and the [terms of caps](crate::CapOf), get the time from.
+    /// Sets the clock of the holds and of the [terms of caps](crate::CapOf).
     ///
     /// Default: `SystemClock`; without feature `std` there is none.
     pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
@@ -162,7 +163,7 @@ impl Builder {
         self
     }
 
-    /// Tracks who holds permits: see [`Limiter::holders`]. Default: off.
+    /// Tracks the holders of permits: see [`Limiter::holders`]. Default: off.
     ///
     /// Every acquire and every release then takes a lock and asks the clock. A clock that panics
     /// there costs no permit.

@@ -1,22 +1,21 @@
 //! The hands on a ceiling, and how the lowest of them gets into the word (I15).
 //!
-//! The *setting* is one hand: it is what steps and absolute changes move, within the bounds. Each
+//! The *setting* is one hand: steps and absolute changes move it, within the bounds. Each
 //! *cap* is another. In force is the lowest of them, and the word holds nothing else.
 //!
-//! Hands take *turns*. Whoever has the turn changes its value, works out the lowest of all and puts
-//! it into the word; then it gives up the turn, and does what the word obliges to. Nothing in a turn
-//! calls out: no clock, no waker, no subscriber. So it cannot panic, is over after some dozens of
-//! instructions, and no hand comes back to the limiter in its own. Acquiring and releasing take no
-//! turn.
+//! Hands take *turns*. The hand that has the turn changes its value, works out the lowest of all and puts
+//! it into the word; then it gives up the turn and carries out the duty of that word. Nothing in a turn
+//! calls out: no clock, no waker, no subscriber. So a turn cannot panic, ends after some dozens of
+//! instructions, and never begins within another on the same thread. Acquiring and releasing take no turn.
 //!
-//! Without turns, by a compare-and-swap of the word and a second look at the hands after it, the
-//! lowest gets there in the end, but not before each call returns. A hand that was lifted has worked
-//! out the new lowest and is held up before its exchange. Another is set to just what is in force,
-//! so its owner finds nothing to change in the word, and returns. The exchange then finds the word as
-//! it was, and raises the ceiling above what the second hand allows, until its author has looked
-//! again. What would tell the two words apart is a version, for which there is no room.
+//! Without turns there would be a compare-and-swap of the word, and a second look at the hands after it.
+//! The lowest would get into the word in the end, but a call could return before that. Say that a hand is
+//! lifted, works out the new lowest and is held up before its exchange. Another hand is set to just the
+//! ceiling in force; it finds nothing to change in the word, and its call returns. Now the exchange of the
+//! first hand finds the word as it was and succeeds. It raises the ceiling above what the second hand
+//! allows, until the second look. A version in the word would tell the two apart; there is no room for one.
 //!
-//! A turn is a mutex, and without `std`, where there is none, a flag that is waited for in a loop.
+//! A turn is a mutex. Without `std`, where there is none, it is a flag that is waited for in a loop.
 
 use core::fmt;
 use core::mem::ManuallyDrop;
@@ -35,6 +34,9 @@ use std::sync::PoisonError;
 use crate::cell::Cell;
 #[cfg(feature = "std")]
 use crate::clock::nanos;
+use crate::handle::Handle;
+use crate::limiter::Limiter;
+use crate::observe::Move;
 use crate::state::{MAX_COUNT, Word};
 #[cfg(feature = "std")]
 use crate::sync::atomic::AtomicU64;
@@ -45,14 +47,13 @@ use crate::sync::atomic::{
 use crate::sync::const_unless_loom;
 #[cfg(feature = "std")]
 use crate::sync::{Mutex, MutexGuard};
-use crate::throttle::Rule;
-use crate::{Adjust, Adjustment, Handle, Limiter, Throttle};
+use crate::throttle::{Adjust, Adjustment, Rule, Throttle};
 
 /// How many caps there may be at once.
 const CAPS: usize = 8;
-/// Where a cap stands that caps nothing.
+/// The value of a cap that caps nothing.
 const LIFTED: u32 = MAX_COUNT as u32;
-/// A slot that no cap has.
+/// The value of a slot without a cap.
 const FREE: u32 = u32::MAX;
 
 /// Names a hand on a limiter's ceiling: the setting, or a cap. See [`Limiter::cap`].
@@ -76,13 +77,13 @@ pub enum Hand {
     Cap,
 }
 
-/// What is known of the cap in a slot besides where it stands.
+/// The cause and the term of the cap in a slot. Its value is in an atomic.
 #[cfg(feature = "std")]
 #[derive(Debug, Default)]
 struct Note {
     /// `None`: no cap has the slot.
     cause: Option<Cow<'static, str>>,
-    /// When it moves by itself, in nanoseconds of the limiter's clock, and where to.
+    /// The end of its term, in nanoseconds of the limiter's clock, and its value from then on.
     term: Option<(u64, u32)>,
 }
 
@@ -90,12 +91,12 @@ struct Note {
 #[cfg(feature = "std")]
 type Notes = Option<Box<[Note; CAPS]>>;
 
-/// A cap that has come to the end of its term: from where to where, and what it was taken for.
+/// A cap whose term has ended: its values before and after, and its cause.
 #[cfg(feature = "std")]
 type Ended = (usize, usize, Cow<'static, str>);
 
-/// All that is changed in turns. Relaxed but for the time of terms: the turn orders it for those who
-/// take one, and others read single values.
+/// All that turns change. Relaxed, except for the end of terms: the turn orders it for the hands that take
+/// one, and all others read single values.
 #[derive(Debug)]
 pub(crate) struct Hands {
     pub(crate) rule: Rule,
@@ -108,7 +109,7 @@ pub(crate) struct Hands {
     term_ends: AtomicU64,
     #[cfg(feature = "std")]
     turn: Mutex<Notes>,
-    /// Set while somebody has the turn.
+    /// Set while a hand has the turn.
     #[cfg(not(feature = "std"))]
     turn: AtomicBool,
 }
@@ -126,7 +127,7 @@ impl Hands {
             Self {
                 rule: Rule::new(throttle),
                 setting: AtomicU32::new(setting as u32),
-                caps: free(),
+                caps: all_free(),
                 paused: AtomicBool::new(false),
                 #[cfg(feature = "std")]
                 term_ends: AtomicU64::new(u64::MAX),
@@ -142,7 +143,7 @@ impl Hands {
     pub(crate) fn turn(&self) -> Turn<'_> {
         #[cfg(feature = "std")]
         let notes = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        // Acquire pairs with the Release of whoever had it before.
+        // Acquire pairs with the Release at the end of the turn before.
         #[cfg(not(feature = "std"))]
         while self.turn.compare_exchange(false, true, Acquire, Relaxed).is_err() {
             core::hint::spin_loop();
@@ -170,26 +171,14 @@ impl Hands {
 }
 
 impl Turn<'_> {
-    /// I7, I8.
+    /// Moves the setting, if the rule lets it (I7, I8).
     pub(crate) fn adjust(&self, adjust: Adjust, now: Duration) -> Adjustment {
         let Hands { rule, setting, .. } = self.hands;
-        let from = self.hands.setting();
-        let to = rule.read().next(from, adjust);
-        if to == from {
-            return Adjustment::Unchanged { ceiling: from };
+        let result = rule.adjust(self.hands.setting(), adjust, now);
+        if let Adjustment::Changed { to, .. } = result {
+            setting.store(to as u32, Relaxed);
         }
-        let (up, down) = rule.held(now);
-        let remaining = match adjust {
-            Adjust::Up => up,
-            Adjust::Down => down,
-            Adjust::To(_) => Duration::ZERO,
-        };
-        if !remaining.is_zero() {
-            return Adjustment::Held { remaining };
-        }
-        rule.changed(now);
-        setting.store(to as u32, Relaxed);
-        Adjustment::Changed { from, to }
+        result
     }
 
     /// Puts the setting within new bounds as well, at `setting` if that is given.
@@ -207,7 +196,7 @@ impl Turn<'_> {
         self.hands.paused.store(paused, Relaxed);
     }
 
-    /// Moves a cap, which ends its term, and returns where it was.
+    /// Moves a cap, which ends its term, and returns its value before.
     fn set(&mut self, slot: usize, to: u32) -> u32 {
         #[cfg(feature = "std")]
         if let Some(notes) = &mut *self.notes {
@@ -219,18 +208,18 @@ impl Turn<'_> {
     /// Gives a cap a term.
     #[cfg(feature = "std")]
     fn set_term(&mut self, slot: usize, at: u64, then: u32) {
-        // At the end of all time there is none: that is how `term_ends` says so.
+        // `u64::MAX` stands for no term, here as in `term_ends`.
         if at < u64::MAX {
             self.notes.get_or_insert_default()[slot].term = Some((at, then));
         }
     }
 
-    /// Puts the lowest hand into the word, and when the first term ends beside it. Returns the lowest,
-    /// and the word if that has changed it: to be settled when the turn is over.
+    /// Puts the lowest hand into the word, and the end of the first term beside it. Returns the lowest, and
+    /// the word if it has changed, which is to be settled when the turn is over.
     ///
-    /// As long as the word has not changed, the earlier of the two times stays: by the later one, whoever
-    /// grants would take the ceiling in the word for what the hands still allow.
-    fn put(&self, queue: &Cell) -> (usize, Option<Word>) {
+    /// Until the word has changed, the earlier of the old and the new end counts. By the later one, a grant
+    /// could take the ceiling in the word for one that the hands still allow.
+    fn put(&self, cell: &Cell) -> (usize, Option<Word>) {
         let hands = self.hands;
         let lowest = hands.lowest();
         let in_force = if hands.is_paused() { 0 } else { lowest };
@@ -245,8 +234,9 @@ impl Turn<'_> {
         let timed = first != u64::MAX;
         #[cfg(not(feature = "std"))]
         let timed = false;
-        let moved = queue.set_ceiling(in_force, timed);
-        // Release pairs with the Acquire in `end_terms`: whoever finds this finds the word, too.
+        let moved = cell.set_ceiling(in_force, timed);
+        // Release pairs with the Acquire in `end_terms`: a thread that reads this end reads the new word,
+        // too.
         #[cfg(feature = "std")]
         hands.term_ends.store(first, Release);
         (lowest, moved)
@@ -269,7 +259,7 @@ impl Turn<'_> {
         ended
     }
 
-    /// A slot for a new cap, or the causes of those there.
+    /// Claims a slot for a new cap. If none is free, returns the causes of the eight caps.
     fn claim(&mut self, cause: Cow<'static, str>) -> Result<usize, Vec<Cow<'static, str>>> {
         let free = self.hands.caps.iter().position(|cap| cap.load(Relaxed) == FREE);
         let Some(slot) = free else {
@@ -293,7 +283,7 @@ impl Turn<'_> {
         Ok(slot)
     }
 
-    /// Lifts a cap and frees its slot; returns where it was.
+    /// Lifts a cap and frees its slot; returns its value before.
     fn free(&mut self, slot: usize) -> u32 {
         let from = self.set(slot, FREE);
         #[cfg(feature = "std")]
@@ -321,12 +311,12 @@ impl Drop for Turn<'_> {
 }
 
 #[cfg(not(loom))]
-const fn free() -> [AtomicU32; CAPS] {
+const fn all_free() -> [AtomicU32; CAPS] {
     [const { AtomicU32::new(FREE) }; CAPS]
 }
 
 #[cfg(loom)]
-fn free() -> [AtomicU32; CAPS] {
+fn all_free() -> [AtomicU32; CAPS] {
     core::array::from_fn(|_| AtomicU32::new(FREE))
 }
 
@@ -336,9 +326,9 @@ impl Limiter {
     ///
     /// Each part of a program that has a reason to keep the ceiling low takes a cap of its own, and
     /// none overwrites another. A cap moves no [setting](Self::setting) and has no hold, and
-    /// [`min`](crate::Builder::min) does not apply to it. It caps nothing until it is
-    /// [set](CapOf::set), and no more when it is dropped. There may be 8 at once. On a closed limiter
-    /// it works as on any, and makes no difference.
+    /// [`min`](crate::Builder::min) does not apply to it. It caps nothing before it is
+    /// [set](CapOf::set), and nothing after it is dropped. There may be 8 at once. On a closed limiter
+    /// it works as on any other, and makes no difference.
     ///
     /// `cause` goes into the list of caps (`Limiter::caps`) and the log of changes.
     ///
@@ -393,11 +383,11 @@ impl Limiter {
         self.hands.turn().caps()
     }
 
-    /// Lets a hand change in its turn, puts the lowest into the word, and wakes those for whom that
+    /// Lets a hand change in its turn, puts the lowest into the word, and wakes the waiters for which that
     /// makes room. Also returns the ceiling that is in force then.
     ///
     /// Terms that are over are ended first: the change must not make room under one of them. If the
-    /// clock panics that is asked for it, nothing has changed (I18).
+    /// clock, which is asked for that, panics, nothing has changed (I18).
     pub(crate) fn in_turn<R>(&self, change: impl FnOnce(&mut Turn<'_>) -> R) -> (R, usize) {
         self.end_terms_if_any();
         self.in_turn_as_is(change)
@@ -425,10 +415,10 @@ impl Limiter {
         if now_nanos < self.hands.term_ends.load(Acquire) {
             return;
         }
-        let (ended, in_force) = self.in_turn_as_is(|turn| turn.end_terms(now_nanos));
+        let (ended, ceiling) = self.in_turn_as_is(|turn| turn.end_terms(now_nanos));
         for (from, to, cause) in ended {
             if from != to {
-                self.on_changed(Hand::Cap, from, to, in_force, cause, now);
+                self.on_moved(Move { hand: Hand::Cap, from, to, ceiling }, cause, now);
             }
         }
     }
@@ -522,17 +512,18 @@ impl<L: Deref<Target = Limiter>> CapOf<L> {
 
     /// Sets the cap to `ceiling` until the limiter's clock says `at`, and to `then` from there on.
     ///
-    /// The second happens also if nobody comes back to do it.
+    /// The change at the end needs no further call.
     ///
-    /// Both are as in [`set`](Self::set), and so is the result: it is about the cap now. `at` is a
-    /// time of the limiter's [clock](crate::Clock), see [`Limiter::now`]. The next `set`, `set_until` or `lift` of this cap
-    /// replaces the term. If `at` is not in the future, the cap is at `then` when this returns.
+    /// Both values are as in [`set`](Self::set), and the result is about the change that is made now. `at`
+    /// is a time of the limiter's [clock](crate::Clock), see [`Limiter::now`]. The next `set`, `set_until`
+    /// or `lift` of this cap replaces the term. If `at` is not in the future, the cap is at `then` when
+    /// this returns.
     ///
-    /// Nothing watches the clock: as long as a cap of the limiter has a term, each grant, and each move of
-    /// a hand, asks it first, in passing. So nothing that begins after `at` grants a permit at the old
-    /// ceiling, not even in a process that was stopped for long. (A grant that had asked the clock just
-    /// before the stop goes through.) Until something is granted or asked for, the cap may be
-    /// shown where it was, and waiters are not woken by the end of a term that raises it.
+    /// Nothing watches the clock. As long as a cap of the limiter has a term, each grant, and each move of
+    /// a hand, asks the clock first. So no grant that begins after `at` goes by the old ceiling, not even
+    /// in a process that was stopped for long. (A grant that had asked the clock just before the stop goes
+    /// through.) If the end of a term raises the ceiling, waiters are woken when the limiter is next used,
+    /// or its ceiling is read.
     ///
     /// Only with feature `std`.
     ///
@@ -566,11 +557,12 @@ impl<L: Deref<Target = Limiter>> CapOf<L> {
         self.moved(from, to, in_force, now)
     }
 
-    fn moved(&self, from: usize, to: usize, in_force: usize, at: Duration) -> Adjustment {
+    fn moved(&self, from: usize, to: usize, ceiling: usize, at: Duration) -> Adjustment {
         if from == to {
             return Adjustment::Unchanged { ceiling: to };
         }
-        self.limiter.on_changed(Hand::Cap, from, to, in_force, self.cause.clone(), at);
+        let moved = Move { hand: Hand::Cap, from, to, ceiling };
+        self.limiter.on_moved(moved, self.cause.clone(), at);
         Adjustment::Changed { from, to }
     }
 
@@ -604,14 +596,15 @@ impl<L: Deref<Target = Limiter>> CapOf<L> {
 impl<L: Deref<Target = Limiter>> Drop for CapOf<L> {
     fn drop(&mut self) {
         let limiter = &*self.limiter;
-        // Also if the clock panics that is asked for the end of terms (I18).
+        // Also if the clock, which is asked for the end of terms, panics (I18).
         let lift = LiftOnDrop { limiter, slot: self.slot };
         limiter.end_terms_if_any();
-        let (from, in_force) = lift.now();
+        let (from, ceiling) = lift.now();
         if from < LIFTED {
             // The clock last: if it panics, the cap is lifted all the same.
             let (cause, at) = (core::mem::take(&mut self.cause), limiter.now_for_log());
-            limiter.on_changed(Hand::Cap, from as usize, MAX_COUNT, in_force, cause, at);
+            let (from, to) = (from as usize, MAX_COUNT);
+            limiter.on_moved(Move { hand: Hand::Cap, from, to, ceiling }, cause, at);
         }
     }
 }
@@ -623,7 +616,7 @@ struct LiftOnDrop<'a> {
 }
 
 impl LiftOnDrop<'_> {
-    /// Returns where it was, and the ceiling that is in force then.
+    /// Returns its value before, and the ceiling that is in force then.
     fn now(self) -> (u32, usize) {
         // Once: the slot may be another's as soon as the turn is over.
         ManuallyDrop::new(self).free()

@@ -1,4 +1,4 @@
-//! Where the hold between two changes of a ceiling gets the time from.
+//! Clocks: the time for holds, for the terms of caps, and for statistics.
 
 use core::time::Duration;
 

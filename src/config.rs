@@ -6,9 +6,12 @@ use core::time::Duration;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::{Builder, ConfigError, Limiter, Step, Throttle};
+use crate::builder::Builder;
+use crate::error::ConfigError;
+use crate::limiter::Limiter;
+use crate::throttle::{Step, Throttle};
 
-/// Holds a limiter's settings, from code or from a file: the options of [`Builder`], but the clock.
+/// Holds a limiter's settings, from code or a file: all options of [`Builder`] except the clock.
 ///
 /// ```
 /// use std::time::Duration;
@@ -105,7 +108,7 @@ pub struct Config {
         )
     )]
     pub hold: Option<Duration>,
-    /// See [`Builder::hold_up`]. Goes before `hold`.
+    /// See [`Builder::hold_up`]. Takes precedence over `hold`.
     #[cfg_attr(
         feature = "serde",
         serde(
@@ -116,7 +119,7 @@ pub struct Config {
         )
     )]
     pub hold_up: Option<Duration>,
-    /// See [`Builder::hold_down`]. Goes before `hold`.
+    /// See [`Builder::hold_down`]. Takes precedence over `hold`.
     #[cfg_attr(
         feature = "serde",
         serde(
@@ -157,6 +160,17 @@ pub struct Config {
         )
     )]
     pub run_alone: Option<bool>,
+    /// Whether the limiter tracks its holders: see [`Builder::track_holders`] (feature `stats`).
+    #[cfg(feature = "stats")]
+    #[cfg_attr(
+        feature = "serde",
+        serde(
+            default,
+            deserialize_with = "file::named::track_holders",
+            skip_serializing_if = "Option::is_none"
+        )
+    )]
+    pub track_holders: Option<bool>,
 }
 
 impl Config {
@@ -175,6 +189,8 @@ impl Config {
             patience: None,
             max_waiting: None,
             run_alone: None,
+            #[cfg(feature = "stats")]
+            track_holders: None,
         }
     }
 
@@ -204,7 +220,7 @@ impl Config {
 
     /// Sets both holds: see [`Builder::hold`].
     ///
-    /// `hold_up` and `hold_down` go before it, in whatever order they are given.
+    /// `hold_up` and `hold_down` take precedence over it, in whatever order they are given.
     #[must_use]
     pub fn hold(self, hold: Duration) -> Self {
         Self { hold: Some(hold), ..self }
@@ -240,6 +256,13 @@ impl Config {
         Self { run_alone: Some(run_alone), ..self }
     }
 
+    /// Sets whether the limiter tracks its holders: see [`Builder::track_holders`].
+    #[cfg(feature = "stats")]
+    #[must_use]
+    pub fn track_holders(self, track_holders: bool) -> Self {
+        Self { track_holders: Some(track_holders), ..self }
+    }
+
     /// The ceiling and the throttle, if they make sense.
     pub(crate) fn checked(&self) -> Result<(usize, Throttle), InvalidConfig> {
         let checked = Builder::from(self.clone()).checked();
@@ -247,7 +270,7 @@ impl Config {
     }
 }
 
-/// A builder with these settings, to give it a clock, say.
+/// Makes a builder with these settings, for instance to give it a clock.
 impl From<Config> for Builder {
     fn from(config: Config) -> Self {
         fn set<T>(builder: Builder, with: fn(Builder, T) -> Builder, value: Option<T>) -> Builder {
@@ -266,7 +289,11 @@ impl From<Config> for Builder {
         let builder = set(builder, Builder::hold_down, config.hold_down);
         let builder = set(builder, Builder::patience, config.patience);
         let builder = set(builder, Builder::max_waiting, config.max_waiting);
-        set(builder, Builder::run_alone, config.run_alone)
+        let builder = set(builder, Builder::run_alone, config.run_alone);
+        #[cfg(feature = "stats")]
+        let builder =
+            if config.track_holders == Some(true) { builder.track_holders() } else { builder };
+        builder
     }
 }
 
@@ -364,7 +391,7 @@ mod file {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
     use super::{Config, Configs};
-    use crate::Step;
+    use crate::throttle::Step;
 
     /// A duration that programs read, in seconds.
     pub(crate) fn seconds<S: Serializer>(time: &Duration, to: S) -> Result<S::Ok, S::Error> {
@@ -415,7 +442,7 @@ mod file {
                 }
 
                 fn visit_u64<E: serde::de::Error>(self, n: u64) -> Result<Step, E> {
-                    // What is too large for this machine is too large for a step: refused later.
+                    // A number too large for this machine is too large for a step, and refused later.
                     Ok(Step::By(usize::try_from(n).unwrap_or(usize::MAX)))
                 }
 
@@ -471,7 +498,7 @@ mod file {
         }
     }
 
-    /// The settings of a limiter whose name is known: read as if that stood before them.
+    /// The settings of a limiter whose name is known: read as if the name stood before them.
     struct Body<'a>(&'a str);
 
     impl<'de> DeserializeSeed<'de> for Body<'_> {
@@ -542,7 +569,8 @@ mod file {
         }
 
         macro_rules! fields {
-            ($($field:ident: $read:ty => $ty:ty,)*) => {$(
+            ($($(#[$meta:meta])* $field:ident: $read:ty => $ty:ty,)*) => {$(
+                $(#[$meta])*
                 pub(crate) fn $field<'de, D: Deserializer<'de>>(from: D) -> Result<$ty, D::Error> {
                     read::<D, $read>(stringify!($field), from).map(Into::into)
                 }
@@ -562,6 +590,8 @@ mod file {
             patience: u32 => Option<u32>,
             max_waiting: usize => Option<usize>,
             run_alone: bool => Option<bool>,
+            #[cfg(feature = "stats")]
+            track_holders: bool => Option<bool>,
         }
 
         impl From<Human> for Option<Duration> {

@@ -1,4 +1,4 @@
-//! Why something was refused. Each message says what to do instead.
+//! The reasons of a refusal. Each message says what to do instead.
 
 use core::error::Error;
 use core::fmt;
@@ -32,7 +32,7 @@ pub enum AcquireError {
     },
     /// The queue is full.
     QueueFull {
-        /// How many may wait.
+        /// How many requests may wait.
         max_waiting: usize,
     },
     /// The time given to `blocking_timeout` or `blocking_until` was not enough.
@@ -95,7 +95,7 @@ pub enum ConfigError {
     OutOfRange {
         /// The name of the option.
         option: &'static str,
-        /// What was given.
+        /// The value given.
         value: usize,
     },
     /// `min` is above `max`.
@@ -123,7 +123,7 @@ pub enum ConfigError {
     PercentOutOfRange {
         /// The name of the option.
         option: &'static str,
-        /// What was given.
+        /// The value given.
         percent: u8,
     },
     /// A hold needs a clock, and without feature `std` there is none by default.

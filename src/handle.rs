@@ -1,27 +1,30 @@
-//! What keeps a limiter alive, and what only remembers it.
+//! Handles of a limiter: one that keeps it alive, and one that does not.
 
 use core::fmt;
+use core::hash::{Hash, Hasher};
 use core::ops::Deref;
 #[cfg(feature = "std")]
 use core::sync::atomic::{Ordering::Acquire, fence};
 
 use alloc::sync::{Arc, Weak};
 
+use crate::acquire::{AcquireOf, AcquireOwned};
 #[cfg(feature = "std")]
-use crate::AcquireError;
-use crate::acquire::AcquireOf;
-use crate::idle::WaitOf;
-use crate::permit::PermitOf;
-use crate::run::RunOf;
-use crate::{AcquireOwned, Limiter, OwnedPermit, RunOwned, TryAcquireError, WaitOwned};
+use crate::error::AcquireError;
+use crate::error::TryAcquireError;
+use crate::idle::{WaitOf, WaitOwned};
+use crate::limiter::Limiter;
+use crate::permit::{OwnedPermit, PermitOf};
+use crate::run::{RunOf, RunOwned};
 
 /// Keeps a limiter alive: one in an [`Arc`], or one in a `static`.
 ///
 /// Everything that can be done with a limiter can be done with its handle, which derefs to it. The
 /// methods named `…_owned` return a value that holds a handle of its own, and so may outlive this one:
 /// in a task that is spawned, in a struct. They can be called on an `Arc<Limiter>` as well; for a
-/// `static` there is [`Limiter::handle`]. Handles are equal if they are of the same limiter, whatever
-/// its name.
+/// `static` there is [`Limiter::handle`]. Handles are equal, and hash alike, if they are of the same
+/// limiter, whatever its name. So they can be keys of a map; clippy's `mutable_key_type` does not see that
+/// and has to be allowed there.
 ///
 /// ```
 /// use grmgr::{Handle, Limiter};
@@ -86,7 +89,7 @@ impl Handle {
 }
 
 impl WeakHandle {
-    /// Returns the limiter, if something still keeps it alive. In a `static`, it always is.
+    /// Returns the limiter, if something still keeps it alive. One in a `static` always lives.
     ///
     /// It may be closed, and removed from the registry in which it was.
     ///
@@ -254,7 +257,7 @@ impl Limiter {
     ///
     /// For functions that take a [`Handle`], and for methods named `…_owned`.
     ///
-    /// A borrow of a static may go everywhere too: its `acquire` gives a `Permit<'static>`.
+    /// A borrow of a static may go anywhere, too: its `acquire` gives a `Permit<'static>`.
     /// The handle of a limiter in an [`Arc`] is made with `Handle::from`.
     ///
     /// ```
@@ -410,6 +413,12 @@ impl PartialEq for Handle {
 }
 
 impl Eq for Handle {}
+
+impl Hash for Handle {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        core::ptr::hash(&raw const **self, state);
+    }
+}
 
 impl fmt::Debug for WeakHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -11,8 +11,11 @@ use std::time::Instant;
 
 use event_listener::{EventListener, Listener};
 
+#[cfg(feature = "std")]
+use crate::block::block_on;
 use crate::cell::{IdleListener, WakerId};
-use crate::{Handle, Limiter};
+use crate::handle::Handle;
+use crate::limiter::Limiter;
 
 /// The future of [`Limiter::wait`]; see [`WaitOf`].
 pub type Wait<'a> = WaitOf<&'a Limiter>;
@@ -84,7 +87,7 @@ impl<L: Deref<Target = Limiter> + Unpin> WaitOf<L> {
     /// db.wait().blocking(); // nothing runs
     /// ```
     pub fn blocking(self) {
-        crate::block::block_on(self, None).expect("no deadline");
+        block_on(self, None).expect("no deadline");
     }
 
     /// Waits by blocking the thread, at most for `timeout`; returns whether the limiter was idle.
@@ -122,14 +125,14 @@ impl<L: Deref<Target = Limiter> + Unpin> WaitOf<L> {
     }
 
     pub(crate) fn block(self, deadline: Option<Instant>) -> bool {
-        crate::block::block_on(self, deadline).is_some()
+        block_on(self, deadline).is_some()
     }
 }
 
 impl<L: Deref<Target = Limiter>> Drop for WaitOf<L> {
     fn drop(&mut self) {
-        // Dropped by itself it would pass its notification on, to somebody who has to wait for
-        // a later moment.
+        // A listener that is dropped passes its notification on. Here it would go to a `Wait` that has to
+        // wait for a later moment.
         if let Some((listener, _)) = self.listener.take() {
             listener.discard();
         }

@@ -21,7 +21,7 @@
 //!
 //! - *Getting permits*: [`Limiter::acquire`], [`try_acquire`](Limiter::try_acquire),
 //!   [`acquire_many`](Limiter::acquire_many), [`run`](Limiter::run), [`acquire_all`]; owned ones from a
-//!   [`Handle`]. Blocking: [`AcquireOf`] and what it says of the thread.
+//!   [`Handle`]. Blocking: see [`AcquireOf`].
 //! - *Moving the ceiling*: [`up`](Limiter::up), [`down`](Limiter::down),
 //!   [`set_ceiling`](Limiter::set_ceiling), [`pause`](Limiter::pause); [`cap`](Limiter::cap) for several
 //!   hands on one ceiling; [`Throttle`] for bounds, steps and holds.
@@ -29,7 +29,7 @@
 //! - *Many limiters*: `Registry`, and `Config` to make them from a file.
 //! - *Reading*: [`Snapshot`]; with feature `stats` counters, histograms and holders.
 //!
-//! What is promised of order, wake-ups and wakers, and what is not, is in the docs of [`Limiter`].
+//! The docs of [`Limiter`] say what is promised about order, wake-ups and wakers, and what is not.
 //!
 //! # Features
 //!

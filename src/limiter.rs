@@ -1,32 +1,38 @@
-//! The public type. What it does is in `queue.rs`, `waiter.rs`, `caps.rs` and `throttle.rs`.
+//! The public type, which is thin: the work is done in `queue.rs`, `waiter.rs`, `caps.rs` and
+//! `throttle.rs`.
 
 use core::fmt;
 use core::panic::{RefUnwindSafe, UnwindSafe};
 use core::time::Duration;
+#[cfg(feature = "stats")]
+use std::sync::LazyLock;
 
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
 
+use crate::acquire::{Acquire, AcquireOf};
 use crate::builder::Builder;
 #[cfg(feature = "std")]
 use crate::builder::PATIENCE;
 use crate::caps::Hands;
 use crate::cell::Cell;
 use crate::clock::Clock;
-use crate::idle::WaitOf;
+#[cfg(feature = "std")]
+use crate::clock::SystemClock;
+use crate::error::{AcquireError, ConfigError, TryAcquireError};
+use crate::idle::{Wait, WaitOf};
 use crate::observe::Held;
-use crate::permit::PermitOf;
+use crate::permit::{Permit, PermitOf};
+use crate::run::Run;
 use crate::state::MAX_COUNT;
 #[cfg(feature = "stats")]
 use crate::stats::{Counters, Holders};
 use crate::sync::atomic::Ordering::Relaxed;
 use crate::sync::const_unless_loom;
-use crate::{
-    Acquire, AcquireError, AcquireOf, Adjust, Adjustment, ConfigError, Permit, Run, Throttle,
-    TryAcquireError, Wait,
-};
+use crate::throttle::{Adjust, Adjustment, Throttle};
 
-/// A clock of one's own. Boxed twice: hardly any limiter has one, and each would be larger for it.
+/// A clock that the builder was given. Boxed twice: few limiters have one, and a wide pointer would make
+/// each of them larger.
 pub(crate) type ItsClock = Box<Box<dyn Clock>>;
 
 /// The cause of changes that are made by hand.
@@ -55,8 +61,8 @@ pub(crate) const MANUAL: &str = "manual";
 /// Waiters are served first in, first out. A request that comes while others wait is a *newcomer* and
 /// may take a free permit before them, until the first in line has been woken and found too few permits
 /// as many times as its [`patience`](Builder::patience); from then on permits are kept for it. A large
-/// request that is first in line is woken when its permits are there. A permit that comes back before
-/// counts as if it had been woken for it.
+/// request that is first in line is woken when enough permits are free for it. Each permit that comes
+/// back before that counts as if the request had been woken in vain.
 ///
 /// A task that acquires in a loop and never has to wait could keep its thread from running the waiter
 /// that has been woken. So a newcomer that is awaited, or blocks its thread, gives way once newcomers
@@ -65,28 +71,28 @@ pub(crate) const MANUAL: &str = "manual";
 /// anew. The exceptions:
 ///
 /// - [`try_acquire`](Self::try_acquire) cannot give way.
-/// - A waiter whose future is never polled, in a `select!` or a `FuturesUnordered` for instance, only
-///   delays newcomers as long as they may go past. Those behind it in line wait, except for permits
-///   that are free beyond the one it was woken for. If it has used up its patience, or with a patience
-///   of 0, newcomers wait, too.
+/// - A waiter whose future is never polled, in a `select!` or a `FuturesUnordered` for instance, delays
+///   newcomers only while they may go past it. The waiters behind it get only permits that are free
+///   beyond the one it was woken for. If it has used up its patience, or with a patience of 0, newcomers
+///   wait, too.
 /// - A waiting future that is forgotten ([`core::mem::forget`]) stays in line for good.
 /// - A request that enters at the very moment at which a large request does may be served on either side
 ///   of it. Without `std`, waiters are woken one after another while a large request is in line.
 ///
 /// # Wakers
 ///
-/// Waiting tasks are woken by the thread that frees a permit, some of them while a lock of the queue is
-/// held, under which wakers are also cloned and dropped. A waker may use the limiter in `wake` and
-/// when it is dropped: acquire without waiting, release, move the ceiling, pause, close, read. The
+/// The thread that frees a permit wakes the waiting tasks. It wakes some of them while it holds a lock of
+/// the queue, and wakers are also cloned and dropped under that lock. In `wake`, and when it is dropped, a
+/// waker may use the limiter: acquire without waiting, release, move the ceiling, pause, close, read. The
 /// exceptions:
 ///
 /// - A waker that, in `wake` or when it is dropped, polls or drops a request or a [`Wait`] that waits
 ///   for the same limiter, or lets a new request begin to wait, may deadlock. So may one that drops
-///   its own task there, with such a request in it, because the task's executor is gone. Of two
-///   limiters, wakers of each that do so with the other's requests may deadlock with each other.
-/// - A waker that panics costs no permit and no wake-up of others if it is that of the first in line.
-///   One of a waiter behind it may cost the limiter permits, and leave its line standing for good, a
-///   [`close`](Self::close) included. So may a waker that panics when it is cloned.
+///   its own task there, with such a request in it, because the task's executor is gone. Two limiters may
+///   deadlock with each other if the wakers of each do so with requests of the other.
+/// - If the waker of the first in line panics, no permit is lost, and no wake-up of another waiter. If
+///   that of a waiter behind it panics, permits may be lost, and the line may stand still for good, even
+///   after a [`close`](Self::close). The same holds for a waker that panics when it is cloned.
 /// - Without `std` the lock is a spinlock. A permit that is dropped in an interrupt handler may
 ///   deadlock then if the handler has interrupted the limiter; the feature `critical-section` of
 ///   `event-listener` prevents that. Nothing prevents it if the handler moves a hand on the ceiling,
@@ -98,9 +104,10 @@ pub struct Limiter {
     pub(crate) hands: Hands,
     /// `None`: the system's, if there is one.
     pub(crate) clock: Option<ItsClock>,
-    /// `None`: they are not tracked. Every acquire looks here, so it lies among what hardly changes.
+    /// `None`: they are not tracked. Every acquire looks here, so it lies among fields that hardly change.
+    /// Made for the first permit: a constant cannot allocate.
     #[cfg(feature = "stats")]
-    pub(crate) holders: Option<Box<Holders>>,
+    pub(crate) holders: Option<LazyLock<Box<Holders>>>,
     pub(crate) name: Cow<'static, str>,
     #[cfg(feature = "stats")]
     pub(crate) counters: Counters,
@@ -386,8 +393,8 @@ impl Limiter {
     /// If no permit is forgotten.
     #[track_caller]
     pub fn done(&self) {
-        // Relaxed: only the count matters. That a permit was forgotten, the caller knows by an ordering
-        // of its own; the release below does the rest.
+        // Relaxed: only the count matters. The caller has learnt of the forgotten permit by an ordering of
+        // its own; the release below does the rest.
         let forgotten = self
             .cell
             .forgotten
@@ -412,7 +419,7 @@ impl Limiter {
         self.cell.release(n, || self.end_terms());
     }
 
-    /// Takes `n` permits without waiting; whether it could. See [`Cell::take`].
+    /// Takes `n` permits without waiting, and returns whether it could. See [`Cell::take`].
     #[inline]
     pub(crate) fn take(&self, n: usize, gives_way: bool) -> bool {
         let take = || self.cell.take(n, gives_way, self.on_granted(n), || self.end_terms());
@@ -486,7 +493,7 @@ impl Limiter {
 
     /// Sets the setting, clamped to `min` and `max`: `adjust(Adjust::To(ceiling), "manual")`.
     ///
-    /// No hold is in its way.
+    /// No hold applies to it.
     ///
     /// ```
     /// # use grmgr::{Adjustment, Limiter};
@@ -557,7 +564,7 @@ impl Limiter {
     ) -> Adjustment {
         let now = self.now().unwrap_or_default();
         let (result, ceiling) = self.in_turn(|turn| {
-            // In the turn, so that of two the last one's counts, and before anything calls out.
+            // In the turn, so that of two calls the last one decides, and before anything calls out.
             self.cell.set_max(throttle.max);
             turn.reconfigure(throttle, setting, now)
         });
@@ -595,10 +602,10 @@ impl Limiter {
 
 /// Ending.
 impl Limiter {
-    /// Waits until nothing is in flight and nobody waits.
+    /// Waits until nothing is in flight and no request waits.
     ///
-    /// It resolves for a moment at which that was so, even if work has started again since; any
-    /// number of tasks and threads may wait.
+    /// It resolves once there has been such a moment, even if work has started again since. Any number of
+    /// tasks and threads may wait.
     ///
     /// ```
     /// # use grmgr::Limiter;
@@ -619,7 +626,7 @@ impl Limiter {
         WaitOf::new(self)
     }
 
-    /// Waits by blocking the thread until nothing is in flight and nobody waits: `wait().blocking()`.
+    /// Waits by blocking the thread until nothing is in flight and no request waits.
     #[cfg(feature = "std")]
     pub fn wait_blocking(&self) {
         self.wait().blocking();
@@ -649,14 +656,9 @@ impl Limiter {
     }
 }
 
-/// For the other modules.
+/// Time.
 impl Limiter {
-    /// The time for the log of changes, if there is one.
-    pub(crate) fn now_for_log(&self) -> Duration {
-        if cfg!(feature = "stats") { self.now().unwrap_or_default() } else { Duration::ZERO }
-    }
-
-    /// Returns the time by its [clock](Clock): what the end of a cap's term is compared with.
+    /// Returns the time by its [clock](Clock), with which the end of a cap's term is compared.
     ///
     /// `None` only without feature `std`, if it was given no clock.
     ///
@@ -674,15 +676,15 @@ impl Limiter {
         match &self.clock {
             Some(clock) => Some(clock.now()),
             #[cfg(feature = "std")]
-            None => Some(crate::SystemClock.now()),
+            None => Some(SystemClock.now()),
             #[cfg(not(feature = "std"))]
             None => None,
         }
     }
 }
 
-// Nothing is changed in two steps of which a panic could leave the second out, and the clock, which
-// is somebody else's, is only asked.
+// No change has two steps of which a panic could leave out the second, and the clock, which is the
+// user's code, is only asked.
 impl UnwindSafe for Limiter {}
 impl RefUnwindSafe for Limiter {}
 

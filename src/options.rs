@@ -2,13 +2,13 @@
 
 use core::time::Duration;
 
+use crate::builder::waiting;
+use crate::limiter::Limiter;
 use crate::sync::atomic::AtomicU32;
-use crate::throttle::Rule;
-use crate::{Limiter, Step, Throttle};
+use crate::throttle::{Rule, Step, Throttle};
 
-/// Puts another rule in the place of the first; `$refused` is what the compiler says if it makes no
-/// sense. (A macro, because a `const fn` can neither call a closure nor look into an atomic that it
-/// does not own.)
+/// Replaces the rule. `$refused` is the compiler's message if the new one makes no sense. (A macro,
+/// because a `const fn` can neither call a closure nor look into an atomic that it does not own.)
 macro_rules! replace_rule {
     ($limiter:ident, |$throttle:ident| $new:expr, $refused:literal) => {{
         let $throttle = $limiter.hands.rule.into_throttle();
@@ -27,10 +27,10 @@ macro_rules! replace_rule {
 
 /// Options for a `static`.
 ///
-/// Each is a `const fn` that moves the limiter through, and does what the option of
-/// [`Builder`](crate::Builder) does that is named like it. They are for a limiter that has not been
-/// used yet. Their order makes no difference, but `with_hold` sets both holds. In a constant, a value that
-/// the builder refuses does not compile.
+/// Each is a `const fn` that takes the limiter and returns it, and does what the option of that name does
+/// in a [`Builder`](crate::Builder). They are for a limiter that has not been used yet. Their order makes
+/// no difference, but `with_hold` sets both holds. In a constant, a value that the builder refuses does
+/// not compile.
 ///
 /// ```
 /// use std::time::Duration;
@@ -146,7 +146,14 @@ impl Limiter {
     /// Sets how many may wait: see [`Builder::max_waiting`](crate::Builder::max_waiting).
     #[must_use]
     pub const fn with_max_waiting(mut self, max_waiting: usize) -> Self {
-        self.cell.max_waiting = crate::builder::waiting(max_waiting);
+        self.cell.max_waiting = waiting(max_waiting);
         self
+    }
+
+    /// Tracks the holders of permits: see [`Builder::track_holders`](crate::Builder::track_holders).
+    #[cfg(feature = "stats")]
+    #[must_use]
+    pub const fn with_track_holders(self) -> Self {
+        self.tracked()
     }
 }

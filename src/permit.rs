@@ -4,8 +4,9 @@ use core::fmt;
 use core::mem;
 use core::ops::Deref;
 
+use crate::handle::Handle;
+use crate::limiter::Limiter;
 use crate::observe::{Held, Label};
-use crate::{Handle, Limiter};
 
 /// One or more permits of a limiter that the guard borrows; see [`PermitOf`].
 pub type Permit<'a> = PermitOf<&'a Limiter>;
@@ -77,7 +78,7 @@ impl<L: Deref<Target = Limiter>> PermitOf<L> {
 
     /// Gives `n` of the permits back at once, and returns how many the guard keeps.
     ///
-    /// If it holds fewer, nothing is given back and `None` returned. 0 and all of them are fine.
+    /// If it holds fewer, nothing is given back, and the result is `None`. `n` may be 0, or all of them.
     ///
     /// ```
     /// # use grmgr::Limiter;
@@ -98,7 +99,7 @@ impl<L: Deref<Target = Limiter>> PermitOf<L> {
 
     /// Moves `n` of the permits into a guard of their own, or returns `None` if there are fewer.
     ///
-    /// 0 and all of them are fine.
+    /// `n` may be 0, or all of them.
     ///
     /// ```
     /// # use grmgr::Limiter;

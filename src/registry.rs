@@ -11,7 +11,10 @@ use alloc::borrow::Cow;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::{Adjust, Adjustment, Handle, Limiter, Snapshot};
+use crate::handle::Handle;
+use crate::limiter::{Limiter, MANUAL};
+use crate::snapshot::Snapshot;
+use crate::throttle::{Adjust, Adjustment};
 
 /// Finds limiters by their names, makes them on demand, and moves all of them at once.
 ///
@@ -56,13 +59,13 @@ use crate::{Adjust, Adjustment, Handle, Limiter, Snapshot};
 ///
 /// Eviction, by [`remove_idle`](Self::remove_idle) or [`retain`](Self::retain), takes only limiters
 /// that nothing else keeps alive, neither a handle nor a permit, a request or a wait that owns one, and
-/// of which no permit is in flight. So nobody meets a limiter that is closed because of it, and of one
-/// name no two limiters are in use at once. The setting of an evicted limiter, and its counters, go with
-/// it. One in a `static` always stays. A [`WeakHandle`](crate::WeakHandle) keeps no limiter alive: the one
-/// that it gives may have been evicted.
+/// of which no permit is in flight. So eviction never gives a request a closed limiter, and no two limiters
+/// of one name are in use at once. The setting of an evicted limiter, and its counters, are lost. One in a
+/// `static` always stays. A [`WeakHandle`](crate::WeakHandle) keeps no limiter alive: the one that it gives
+/// may have been evicted.
 #[derive(Default)]
 pub struct Registry {
-    // Never held while anything but the map is touched, and the counts of handles.
+    // Held only while the map, and the counts of handles, are touched.
     limiters: Mutex<Limiters>,
 }
 
@@ -115,7 +118,8 @@ impl Registry {
 
     /// Adds a limiter under its name.
     ///
-    /// It may be a new one, one in an [`Arc`](alloc::sync::Arc), a `static`, or one of which there is a handle.
+    /// It may be a new one, one in an [`Arc`](alloc::sync::Arc), a `static`, or one of which there is a
+    /// handle.
     ///
     /// ```
     /// use grmgr::{Limiter, Registry};
@@ -156,8 +160,8 @@ impl Registry {
 
     /// Returns the limiter of this name, or registers the one that `make` returns.
     ///
-    /// Of many calls for one name at once, all get the same limiter. `make` may run in several of
-    /// them, and the limiters that come too late are dropped. If it panics, nothing is registered.
+    /// All calls for one name get the same limiter, however many come at once. `make` may run in several of
+    /// them; the limiters that come too late are dropped. If it panics, nothing is registered.
     ///
     /// ```
     /// # use grmgr::{Limiter, Registry};
@@ -271,8 +275,8 @@ impl Registry {
 
     /// Closes the limiter of this name and removes it.
     ///
-    /// Permits that are out stay valid; to see the last of them back, [`wait`](Limiter::wait) on what is
-    /// returned.
+    /// Permits that are out stay valid; to see the last of them back, [`wait`](Limiter::wait) on the
+    /// handle that is returned.
     ///
     /// ```
     /// # use grmgr::{Limiter, Registry};
@@ -290,9 +294,9 @@ impl Registry {
         Some(limiter)
     }
 
-    /// Evicts the limiters that nobody uses, and returns how many.
+    /// Evicts the limiters that are not in use, and returns how many.
     ///
-    /// These are those that nothing else keeps alive and of which nothing is in flight: see
+    /// A limiter is not in use if nothing else keeps it alive and nothing is in flight: see
     /// [many limiters](Self#many-limiters).
     ///
     /// ```
@@ -336,9 +340,9 @@ impl Registry {
         }
     }
 
-    /// Takes this limiter out if nothing but the registry, and the handle given, keeps it alive. What
-    /// is returned is the last handle: dropped by the caller, when the lock is free, because a
-    /// limiter's clock is somebody else's code.
+    /// Takes this limiter out if nothing but the registry, and the handle given, keeps it alive. The handle
+    /// returned is the last one. The caller drops it, when the lock is free, because a limiter's clock is
+    /// the user's code.
     fn evict(&self, limiter: Handle) -> Option<Handle> {
         let mut limiters = self.lock();
         let registered = limiters.get(limiter.name()).filter(|found| **found == limiter)?;
@@ -354,7 +358,7 @@ impl Registry {
 
 /// All at once.
 impl Registry {
-    /// Raises each setting by one step, and returns what came of it: [`Limiter::up`].
+    /// Raises each setting by one step, and returns the results: [`Limiter::up`].
     ///
     /// ```
     /// # use grmgr::{Adjust, Limiter, Registry};
@@ -365,10 +369,10 @@ impl Registry {
     /// # Ok::<(), grmgr::NameTaken>(())
     /// ```
     pub fn up_all(&self) -> Vec<(Handle, Adjustment)> {
-        self.adjust_all(Adjust::Up, crate::limiter::MANUAL)
+        self.adjust_all(Adjust::Up, MANUAL)
     }
 
-    /// Lowers each setting by one step, and returns what came of it: [`Limiter::down`].
+    /// Lowers each setting by one step, and returns the results: [`Limiter::down`].
     ///
     /// ```
     /// # use grmgr::{Adjust, Limiter, Registry};
@@ -379,10 +383,10 @@ impl Registry {
     /// # Ok::<(), grmgr::NameTaken>(())
     /// ```
     pub fn down_all(&self) -> Vec<(Handle, Adjustment)> {
-        self.adjust_all(Adjust::Down, crate::limiter::MANUAL)
+        self.adjust_all(Adjust::Down, MANUAL)
     }
 
-    /// Changes each setting, and returns what came of it: [`Limiter::adjust`].
+    /// Changes each setting, and returns the results: [`Limiter::adjust`].
     ///
     /// ```
     /// # use grmgr::{Adjust, Limiter, Registry};
@@ -412,8 +416,9 @@ impl Registry {
         }
     }
 
-    /// Waits until each limiter has been idle at some moment: [`Limiter::wait`]. For a
-    /// time limit, put your runtime's time-out around it.
+    /// Waits until each limiter has been idle at some moment: [`Limiter::wait`].
+    ///
+    /// For a time limit, put your runtime's time-out around it.
     ///
     /// ```
     /// # use grmgr::{Limiter, Registry};
@@ -445,8 +450,8 @@ impl Registry {
 
     /// Waits by blocking the thread, at most for `timeout` in all; returns whether all were idle.
     ///
-    /// Each at some moment, as with [`wait_all_blocking`](Self::wait_all_blocking). [`Duration::MAX`] is as good
-    /// as no limit.
+    /// Each at some moment, as with [`wait_all_blocking`](Self::wait_all_blocking). [`Duration::MAX`] is
+    /// as good as no limit.
     ///
     /// ```
     /// # use std::time::Duration;

@@ -7,7 +7,11 @@ use core::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
 
-use crate::{AcquireError, AcquireOf, Handle, Limiter, PermitOf};
+use crate::acquire::AcquireOf;
+use crate::error::AcquireError;
+use crate::handle::Handle;
+use crate::limiter::Limiter;
+use crate::permit::PermitOf;
 
 /// The future of [`Limiter::run`]; see [`RunOf`].
 pub type Run<'a, F> = RunOf<&'a Limiter, F>;
@@ -107,12 +111,12 @@ impl<L: Deref<Target = Limiter> + Unpin, F: Future> Future for RunOf<L, F> {
         let Stage::Running(permit) = core::mem::replace(this.stage, Stage::Over) else {
             panic!("a run future was polled again after it was ready");
         };
-        let work = this.work.as_mut().as_pin_mut().expect("who runs has work");
+        let work = this.work.as_mut().as_pin_mut().expect("the stage has work");
         let Poll::Ready(output) = work.poll(cx) else {
             *this.stage = Stage::Running(permit);
             return Poll::Pending;
         };
-        // What the work has kept is part of what the permit is for.
+        // The permit also covers what the work still owns.
         this.work.set(None);
         drop(permit);
         Poll::Ready(Ok(output))

@@ -1,4 +1,4 @@
-//! What can be read off a limiter.
+//! Reading a limiter: its snapshot, and its values one by one.
 
 use core::time::Duration;
 
@@ -6,9 +6,10 @@ use alloc::borrow::Cow;
 #[cfg(feature = "std")]
 use alloc::vec::Vec;
 
+use crate::limiter::Limiter;
 #[cfg(feature = "stats")]
 use crate::stats::{Change, Holder, Holders, Stats};
-use crate::{Limiter, Throttle};
+use crate::throttle::Throttle;
 
 /// Shows a limiter at one moment.
 ///
@@ -30,13 +31,13 @@ use crate::{Limiter, Throttle};
 pub struct Snapshot {
     /// The limiter's name.
     pub name: Cow<'static, str>,
-    /// Permits in flight: in guards, forgotten, or handed to a request that has not seen it yet.
+    /// Permits in flight: in guards, forgotten, or handed to a request that has not seen them yet.
     ///
-    /// May be above the ceiling after that was lowered.
+    /// There may be more than the ceiling after it was lowered.
     pub in_flight: usize,
     /// The ceiling in force: the lowest of the setting and all caps.
     pub ceiling: usize,
-    /// What steps and absolute changes move, between `min` and `max`.
+    /// The value that steps and absolute changes move, between `min` and `max`.
     pub setting: usize,
     /// The caps that are set, each with its cause: see [`Limiter::caps`].
     #[cfg(feature = "std")]
@@ -57,7 +58,7 @@ pub struct Snapshot {
     /// For how long steps down are refused.
     #[cfg_attr(feature = "serde", serde(serialize_with = "crate::config::seconds"))]
     pub hold_down_remaining: Duration,
-    /// What it has counted.
+    /// Its counters.
     #[cfg(feature = "stats")]
     pub stats: Stats,
     /// For how long the oldest holder has had its permits.
@@ -72,7 +73,7 @@ pub struct Snapshot {
 impl Snapshot {
     /// Returns the cause of the cap that keeps the ceiling below the setting, if one does.
     ///
-    /// Of several caps that of the lowest. `None`: the setting itself binds.
+    /// Of several caps, the lowest. `None`: the setting itself binds.
     ///
     /// ```
     /// # use grmgr::Limiter;
@@ -91,7 +92,7 @@ impl Snapshot {
 
 /// Reading it.
 impl Limiter {
-    /// Returns its name. Any text will do.
+    /// Returns its name, which may be any text.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -111,8 +112,8 @@ impl Limiter {
     pub fn ceiling(&self) -> usize {
         self.end_terms_if_any();
         match self.cell.word.load().ceiling() {
-            // Perhaps only because it is paused. In a turn: the lowest of hands that move meanwhile may
-            // never have been in force.
+            // Perhaps only because it is paused. In a turn, because the lowest of hands that move while
+            // they are read may never have been in force.
             0 => {
                 let _turn = self.hands.turn();
                 self.hands.lowest()
@@ -123,23 +124,23 @@ impl Limiter {
 
     /// Returns the setting, between `min` and `max`: the ceiling, but for caps.
     ///
-    /// It is what [`up`](Self::up), [`down`](Self::down), [`set_ceiling`](Self::set_ceiling) and
-    /// [`adjust`](Self::adjust) move.
+    /// [`up`](Self::up), [`down`](Self::down), [`set_ceiling`](Self::set_ceiling) and
+    /// [`adjust`](Self::adjust) move it.
     pub fn setting(&self) -> usize {
         self.hands.setting()
     }
 
     /// Returns the permits in flight: in guards, forgotten, or on their way to a waiter.
     ///
-    /// May be above the ceiling after that was lowered.
+    /// There may be more than the ceiling after it was lowered.
     pub fn in_flight(&self) -> usize {
         self.cell.word.load().in_flight()
     }
 
-    /// Returns the ceiling less what is in flight.
+    /// Returns the ceiling less the permits in flight.
     ///
-    /// A request may be refused one of them while they are kept for the head of the line, or while the limiter
-    /// is paused.
+    /// A request may be refused one of them while they are kept for the head of the line, or while the
+    /// limiter is paused.
     pub fn available(&self) -> usize {
         self.ceiling().saturating_sub(self.in_flight())
     }
@@ -155,7 +156,7 @@ impl Limiter {
         self.hands.rule.read()
     }
 
-    /// Returns all of it at once.
+    /// Takes a snapshot: all values of one moment.
     pub fn snapshot(&self) -> Snapshot {
         // The clock first: nothing calls out in a turn.
         let now = self.now().unwrap_or_default();
@@ -164,7 +165,7 @@ impl Limiter {
         let word = self.cell.word.load();
         let (setting, ceiling) = (self.hands.setting(), self.hands.lowest());
         let Throttle { min, max, .. } = self.hands.rule.read();
-        let (hold_up_remaining, hold_down_remaining) = self.hands.rule.held(now);
+        let (hold_up_remaining, hold_down_remaining) = self.hands.rule.remaining(now);
         let paused = self.hands.is_paused();
         #[cfg(feature = "std")]
         let caps = turn.caps();
@@ -184,11 +185,10 @@ impl Limiter {
             hold_up_remaining,
             hold_down_remaining,
             #[cfg(feature = "stats")]
-            stats: self.counters.read(self.cell.handed(), self.holders.as_deref()),
+            stats: self.counters.read(self.cell.handed(), self.tracked_holders()),
             #[cfg(feature = "stats")]
             oldest_held: self
-                .holders
-                .as_deref()
+                .tracked_holders()
                 .and_then(Holders::oldest)
                 .map(|since| now.saturating_sub(since)),
         }
@@ -209,7 +209,7 @@ impl Limiter {
         self.counters.changes()
     }
 
-    /// Returns who holds permits, the oldest first.
+    /// Returns the holders of permits, the oldest first.
     ///
     /// Only of a limiter that [tracks its holders](crate::Builder::track_holders); empty otherwise.
     /// A guard is a holder; so is the part that is [split](crate::PermitOf::split) off one, with the
@@ -232,6 +232,6 @@ impl Limiter {
     #[cfg(feature = "stats")]
     pub fn holders(&self) -> alloc::vec::Vec<Holder> {
         let holders = |holders: &Holders| holders.list(self.now().unwrap_or_default());
-        self.holders.as_deref().map(holders).unwrap_or_default()
+        self.tracked_holders().map(holders).unwrap_or_default()
     }
 }

@@ -1,4 +1,4 @@
-//! Counters of what a limiter has done, for others to read: nothing here calls out.
+//! Counters of what a limiter has done. Exporters read them; nothing here calls out.
 
 mod granted;
 mod histogram;
@@ -17,9 +17,10 @@ pub use self::histogram::Histogram;
 use self::histogram::Recorder;
 pub use self::holders::Holder;
 pub(crate) use self::holders::{Holders, cut};
+use crate::caps::Hand;
+use crate::error::{AcquireError, TryAcquireError};
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use crate::sync::const_unless_loom;
-use crate::{AcquireError, Hand, TryAcquireError};
 
 /// How many ceiling changes are kept.
 const CHANGES: usize = 64;
@@ -42,7 +43,7 @@ const CHANGES: usize = 64;
 pub struct Stats {
     /// Permits granted.
     ///
-    /// Those given back are `acquired` less the snapshot's `in_flight`; to be subtracted with saturation, as a
+    /// The number given back is `acquired` less the snapshot's `in_flight`. Subtract with saturation: a
     /// grant is counted a moment after it shows in flight.
     pub acquired: u64,
     /// Requests that had to wait.
@@ -65,7 +66,7 @@ pub struct Stats {
     pub peak_in_flight: usize,
     /// The most requests that waited at the same time.
     pub peak_waiting: usize,
-    /// For how long the requests waited that had to, and were granted.
+    /// The waiting times of the requests that had to wait and were granted.
     pub wait: Histogram,
     /// For how long permits were held, each counted when it is given back.
     ///
@@ -118,7 +119,7 @@ pub(crate) struct Counters {
     refused_queue_full: AtomicU64,
     refused_no_permits: AtomicU64,
     peak_waiting: AtomicUsize,
-    /// Made when the first has waited: of thousands of limiters most never have a line.
+    /// Made when the first request has waited: of thousands of limiters most never have a line.
     wait: OnceLock<Box<Recorder>>,
     log: Mutex<Log>,
 }
@@ -171,8 +172,8 @@ impl Counters {
             AcquireError::Closed => &self.refused_closed,
             AcquireError::ExceedsMax { .. } => &self.refused_exceeds_max,
             AcquireError::QueueFull { .. } => &self.refused_queue_full,
-            // No limiter refuses with these: a request that is out of time is counted as cancelled,
-            // and of one limiter named twice none is asked.
+            // No limiter refuses with these: a request that is out of time is counted as cancelled, and
+            // if a limiter is named twice, none is asked.
             AcquireError::TimedOut | AcquireError::Repeated { .. } => return,
         }
         .fetch_add(1, Relaxed);
@@ -203,7 +204,7 @@ impl Counters {
         self.with_log(|log| log.changes.iter().cloned().collect())
     }
 
-    /// `handed` are granted and not counted yet: they are when their waiters see them.
+    /// `handed` permits are granted and not counted yet: their waiters count them when they see them.
     pub(crate) fn read(&self, handed: usize, holders: Option<&Holders>) -> Stats {
         let (raised, lowered) = self.with_log(|log| (log.raised, log.lowered));
         Stats {

@@ -1,6 +1,6 @@
 //! The atomics and thread primitives that the rest of the crate is written against: the real ones,
-//! or, when the crate is being model-checked, loom's or shuttle's. No other file names shuttle; what
-//! others need to know of loom are its missing constants and clocks.
+//! or, when the crate is being model-checked, loom's or shuttle's. No other file names shuttle. Of
+//! loom, the others only know that it has neither constants nor clocks.
 
 #[cfg(all(not(loom), not(shuttle), not(feature = "portable-atomic")))]
 pub(crate) use core::sync::atomic;
@@ -8,7 +8,7 @@ pub(crate) use core::sync::atomic;
 #[cfg(all(not(loom), not(shuttle), feature = "portable-atomic"))]
 pub(crate) use portable_atomic as atomic;
 
-// The real one under shuttle too, which has none: a step that nothing comes in between of.
+// The real one under shuttle, too, which has none of its own: there each call is one step.
 #[cfg(not(loom))]
 pub(crate) use atomic_waker::AtomicWaker;
 
@@ -75,6 +75,6 @@ macro_rules! const_unless_loom {
 }
 pub(crate) use const_unless_loom;
 
-/// After so many calls a thread leaves the rest to the first in line; see `Cell::is_tired`. The
+/// After this many calls a thread leaves the rest to the first in line; see `Cell::is_tired`. The
 /// models, which are small, get to that sooner.
 pub(crate) const ROUNDS: usize = if cfg!(any(loom, shuttle)) { 2 } else { 8 };

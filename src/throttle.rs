@@ -7,8 +7,8 @@ use core::time::Duration;
 
 use alloc::string::String;
 
-use crate::ConfigError;
 use crate::clock::nanos;
+use crate::error::ConfigError;
 use crate::state::MAX_COUNT;
 use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use crate::sync::const_unless_loom;
@@ -87,11 +87,11 @@ pub enum Adjust {
     Up,
     /// One step down, unless the last change holds it back.
     Down,
-    /// To this value, clamped to the bounds. No hold applies to it, but it is a change as others.
+    /// To this value, clamped to the bounds. No hold applies to it, but it begins holds as any change does.
     To(usize),
 }
 
-/// Tells what became of a change: of the setting, or of a [cap](crate::Cap).
+/// Tells the result of a change of the setting, or of a [cap](crate::Cap).
 ///
 /// ```
 /// use grmgr::{Adjustment, Limiter};
@@ -114,7 +114,7 @@ pub enum Adjustment {
         /// The value now.
         to: usize,
     },
-    /// Refused: the last change holds such a step back for a while yet. The hold is not restarted.
+    /// Refused: the last change still holds such a step back. The refusal does not restart the hold.
     Held {
         /// How long it will be held back.
         #[cfg_attr(feature = "serde", serde(serialize_with = "crate::config::seconds"))]
@@ -127,7 +127,7 @@ pub enum Adjustment {
     },
 }
 
-/// A text that is no [`Adjust`].
+/// A text could not be read as an [`Adjust`].
 ///
 /// ```
 /// use grmgr::{Adjust, ParseAdjustError};
@@ -196,7 +196,7 @@ impl Step {
 impl Throttle {
     /// Makes the rule of a limiter with this ceiling and no options.
     ///
-    /// Settings from 1 to `ceiling`, 1 up, 2 down, holds of 30 s: as of `Limiter::new`.
+    /// Settings from 1 to `ceiling`, 1 up, 2 down, holds of 30 s, as `Limiter::new` has them.
     pub const fn new(ceiling: usize) -> Self {
         let hold = Duration::from_secs(30);
         let (up, down) = (Step::By(1), Step::By(2));
@@ -290,12 +290,11 @@ impl Throttle {
     }
 }
 
-/// The throttle that is in force, which may be replaced while it is read, and when the last change
-/// was (I7).
+/// The throttle in force, which may be replaced while it is read, and the time of the last change (I7).
 ///
-/// All is Relaxed. It is written only by whoever has the [turn](crate::caps), which orders what is
-/// decided by it; others read it to tell, or to refuse, and the two bounds, which must belong
-/// together, are in one word.
+/// All is Relaxed. Only the hand that has the [turn](crate::caps) writes, and decides by it; the turn
+/// orders that. All others read it to report or to refuse, and the two bounds, which must belong together,
+/// are in one word.
 #[derive(Debug)]
 pub(crate) struct Rule {
     /// `max`, `min`.
@@ -331,7 +330,7 @@ impl Rule {
         unpack([&self.bounds, &self.steps, &self.hold_up, &self.hold_down].map(|a| a.load(Relaxed)))
     }
 
-    /// The throttle of a limiter that nobody uses yet.
+    /// The throttle of a limiter that is not in use yet.
     #[cfg(all(feature = "std", not(any(loom, shuttle))))]
     pub(crate) const fn into_throttle(self) -> Throttle {
         unpack([
@@ -342,7 +341,7 @@ impl Rule {
         ])
     }
 
-    /// By whoever has the turn.
+    /// Puts another throttle in force. In a turn.
     pub(crate) fn replace(&self, throttle: Throttle) {
         self.bounds.store(pair(throttle.max as u32, throttle.min as u32), Relaxed);
         self.steps.store(pair(throttle.up.pack(), throttle.down.pack()), Relaxed);
@@ -350,8 +349,31 @@ impl Rule {
         self.hold_down.store(nanos(throttle.hold_down), Relaxed);
     }
 
+    /// Decides what becomes of a setting, and claims the window between two changes if it moves (I7, I8).
+    /// In a turn.
+    ///
+    /// The claim comes last, so none has to be given back: a step that is held back, or that finds the
+    /// setting where it would put it, has claimed nothing.
+    pub(crate) fn adjust(&self, from: usize, adjust: Adjust, now: Duration) -> Adjustment {
+        let to = self.read().next(from, adjust);
+        if to == from {
+            return Adjustment::Unchanged { ceiling: from };
+        }
+        let (up, down) = self.remaining(now);
+        let remaining = match adjust {
+            Adjust::Up => up,
+            Adjust::Down => down,
+            Adjust::To(_) => Duration::ZERO,
+        };
+        if !remaining.is_zero() {
+            return Adjustment::Held { remaining };
+        }
+        self.claim(now);
+        Adjustment::Changed { from, to }
+    }
+
     /// How long the last change holds back steps up, and steps down.
-    pub(crate) fn held(&self, now: Duration) -> (Duration, Duration) {
+    pub(crate) fn remaining(&self, now: Duration) -> (Duration, Duration) {
         let changed = self.changed.load(Relaxed);
         let remaining = |hold: &AtomicU64| {
             let hold = hold.load(Relaxed);
@@ -365,9 +387,9 @@ impl Rule {
         (remaining(&self.hold_up), remaining(&self.hold_down))
     }
 
-    /// By whoever has the turn, and has changed the setting. The clock was asked before the turn
-    /// came: a change that was made meanwhile may be of a later time, and must be held as long.
-    pub(crate) fn changed(&self, now: Duration) {
+    /// Begins the holds at `now`. The clock was asked before the turn came: a change that was made
+    /// meanwhile may be of a later time, and its holds must last as long.
+    fn claim(&self, now: Duration) {
         self.changed.fetch_max(nanos(now).saturating_add(1), Relaxed);
     }
 }

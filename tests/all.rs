@@ -74,7 +74,7 @@ fn limiters_may_be_kept_in_any_way() {
     );
 }
 
-/// They wait in one order: whoever has the first holds it while it waits for the second.
+/// They wait in one order: a call that has the first holds it while it waits for the second.
 #[test]
 fn what_is_granted_is_held_while_the_next_is_waited_for() {
     let all = limiters::<3>(1);

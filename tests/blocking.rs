@@ -197,7 +197,7 @@ fn longest_timeout_is_as_good_as_none() {
     });
 }
 
-/// I2: Netflix/concurrency-limits#179. Whoever wins, no permit is lost and none is made up; the
+/// I2: Netflix/concurrency-limits#179. Whichever side wins, no permit is lost and none is made up; the
 /// timeouts sweep over the moment of the release.
 #[test]
 fn timeout_that_meets_a_grant_loses_nothing() {

@@ -61,7 +61,7 @@ fn waiter_that_was_called_still_counts() {
     assert_at_rest(&limiter);
 }
 
-/// I4: the queue is for those who have to wait.
+/// I4: the queue is for requests that have to wait.
 #[test]
 fn full_queue_refuses_nobody_who_is_served_at_once() {
     let limiter = limiter(1);

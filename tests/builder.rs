@@ -63,6 +63,16 @@ fn extremes_are_accepted() {
     }
 }
 
+/// More than fits in the 32 bits that are kept of it.
+#[cfg(target_pointer_width = "64")]
+#[test]
+fn huge_queue_is_not_cut_to_a_short_one() {
+    let limiter = builder().ceiling(1).max_waiting(1 << 32).build().unwrap();
+    let _permit = limiter.try_acquire().unwrap();
+    drop(waiter(&limiter, 1));
+    assert_eq!(limiter.waiting(), 0);
+}
+
 #[test]
 fn name_is_any_text() {
     for name in ["", "db", "ü \n\u{1F680}"] {
@@ -129,7 +139,8 @@ fn ceiling_has_to_be_within_the_bounds() {
 /// The default of `max` is the ceiling itself, so that `min` is what it collides with.
 #[test]
 fn ceiling_below_min_is_refused_without_max_too() {
-    for (ceiling, builder) in [(0, builder().ceiling(0)), (3, builder().ceiling(3).min(5))] {
+    let above = [(0, builder().ceiling(0)), (3, builder().ceiling(3).min(5))];
+    for (ceiling, builder) in above.into_iter().chain([(3, builder().ceiling(3).min(MAX))]) {
         let error = builder.build().unwrap_err();
         assert!(
             matches!(error, ConfigError::CeilingOutside { ceiling: c, .. } if c == ceiling),
@@ -198,7 +209,7 @@ fn options_of_a_static_are_those_of_the_builder() {
         assert_eq!(limiter.throttle(), built.throttle());
 
         let held = limiter.try_acquire().unwrap();
-        // `patience(0)`: nobody goes past it. `run_alone(false)`: it waits for a higher ceiling.
+        // `patience(0)`: no newcomer goes past it. `run_alone(false)`: it waits for a higher ceiling.
         let mut large = waiter(limiter, 11);
         assert_eq!(limiter.try_acquire().unwrap_err(), TryAcquireError::NoPermits);
         assert_eq!(request(limiter, 1).refused(), AcquireError::QueueFull { max_waiting: 1 });

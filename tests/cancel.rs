@@ -75,7 +75,7 @@ fn cancelled_waiter_that_was_handed_a_permit_passes_it_on() {
     assert_at_rest(&limiter);
 }
 
-/// I2: the same with nobody behind it.
+/// I2: the same with no waiter behind it.
 #[test]
 fn cancelled_waiter_gives_the_permit_back_that_it_was_handed() {
     let limiter = Limiter::new("cancel", 2);
@@ -234,7 +234,7 @@ fn owned_future_cancelled_gives_up_its_hold_on_the_limiter() {
 }
 
 /// Every set of waiters out of five, cancelled in order and in reverse, before, between and after
-/// two releases: whoever is left is served, in order, as far as permits go (I2, I3, I4, I10).
+/// two releases: the waiters left are served, in order, as far as permits go (I2, I3, I4, I10).
 #[test]
 fn any_waiters_may_be_cancelled_at_any_time() {
     for patience in [0, 16] {

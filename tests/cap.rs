@@ -175,7 +175,7 @@ fn largest_ceiling_can_be_used_up() {
     assert_at_rest(&limiter);
 }
 
-/// Counted by somebody else.
+/// Counted apart from the limiter.
 #[test]
 fn threads_never_have_more_in_flight_than_the_ceiling() {
     const CEILING: usize = 3;

@@ -154,7 +154,7 @@ fn pause_and_caps_leave_each_other_alone() {
     assert_at_rest(&limiter);
 }
 
-/// It works, and lets nobody in.
+/// It works, and grants nothing.
 #[test]
 fn cap_on_a_closed_limiter_makes_no_difference() {
     let limiter = limiter();
@@ -241,8 +241,8 @@ fn waker_may_move_every_hand() {
     });
 }
 
-/// I15: whatever many do at once, the lowest is in force in the end, and while a cap is set nobody
-/// sees a ceiling above it.
+/// I15: whatever many do at once, the lowest is in force in the end, and while a cap is set no
+/// reader sees a ceiling above it.
 #[test]
 fn many_hands_at_once_leave_the_lowest_in_force() {
     let limiter = limiter();

@@ -40,6 +40,28 @@ fn all_options_are_read() {
 }
 
 #[test]
+fn hold_of_one_direction_goes_before_that_of_both() {
+    let [up, down, both] = [1, 2, 3].map(Duration::from_secs);
+    let in_code = Config::new("db", 20).hold_up(up).hold_down(down).hold(both);
+    let lines = "hold_up = '1s'\nhold_down = '2s'\nhold = '3s'";
+    assert_eq!(parse(&format!("name = 'db'\nceiling = 20\n{lines}")).unwrap(), in_code);
+    let throttle = Limiter::try_from(in_code).unwrap().throttle();
+    assert_eq!((throttle.hold_up, throttle.hold_down), (up, down));
+}
+
+#[cfg(feature = "stats")]
+#[test]
+fn tracking_is_an_option_of_a_file() {
+    for (line, tracks) in [("track_holders = true", 1), ("track_holders = false", 0), ("", 0)] {
+        let config = parse(&format!("name = 'db'\nceiling = 20\n{line}")).unwrap();
+        let limiter = Limiter::try_from(config).unwrap();
+        let _permit = limiter.try_acquire().unwrap();
+        assert_eq!(limiter.holders().len(), tracks, "{line}");
+    }
+    assert!(parse("name = 'db'\nceiling = 20\ntrack_holders = 1").unwrap_err().contains("`track_"));
+}
+
+#[test]
 fn options_left_out_have_the_builders_defaults() {
     let limiter = Limiter::try_from(parse("name = 'db'\nceiling = 20").unwrap()).unwrap();
     let built = Limiter::builder("db").ceiling(20).build().unwrap();
@@ -125,6 +147,7 @@ fn limiters_stand_in_a_list_or_in_a_map() {
     let wanted = [Config::new("api", 8), Config::new("db", 20).down(Step::Percent(50))];
     assert_eq!(parse_file(list).unwrap().0, wanted);
     assert_eq!(parse_file(map).unwrap().0, wanted);
+    assert!(parse_file(map).unwrap().into_iter().eq(wanted.clone()));
     assert_eq!(parse_file("limiters = []").unwrap().0, []);
     let json = r#"{"db": {"ceiling": 20}}"#;
     assert_eq!(serde_json::from_str::<Configs>(json).unwrap().0, [Config::new("db", 20)]);
@@ -140,6 +163,7 @@ fn mistakes_in_a_map_name_the_limiter_and_the_option() {
         ("[limiters.db]\nmin = 1", "limiter \"db\": missing field `ceiling`"),
         ("[limiters.db]\nname = 'other'\nceiling = 1", "limiter \"db\": duplicate field `name`"),
         ("[limiters]\ndb = 20", "limiter \"db\": invalid type: integer"),
+        ("[limiters]\ndb = 20", "expected the settings of a limiter"),
         ("limiters = 20", "expected a list of limiters, or a map"),
     ] {
         let error = parse_file(text).unwrap_err();

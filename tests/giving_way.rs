@@ -33,7 +33,7 @@ fn overtake(limiter: &Limiter) -> (usize, Task<grmgr::Acquire<'_>>) {
             return (overtakes, task);
         }
         overtakes += 1;
-        assert!(overtakes < 100_000, "nobody gives way");
+        assert!(overtakes < 100_000, "no newcomer gives way");
     }
 }
 
@@ -94,7 +94,7 @@ fn head_that_never_runs_only_delays_newcomers() {
     }
 }
 
-/// Nothing of it where nobody has been called.
+/// Nothing of it where no waiter has been called.
 #[test]
 fn nobody_gives_way_without_a_called_head() {
     let limiter = with_patience(2, 1);

@@ -4,6 +4,8 @@
 
 mod common;
 
+use std::collections::HashSet;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use common::{Task, assert_at_rest, must_end, until, waiter};
@@ -43,6 +45,18 @@ fn handles_are_equal_if_their_limiter_is_the_same() {
     assert_ne!(a, b);
     assert_ne!(a, HANDLE);
     assert_eq!(HANDLE, Handle::from(&STATIC));
+}
+
+/// As they are equal: by the limiter, not by its name.
+#[test]
+#[allow(clippy::mutable_key_type, reason = "a handle compares and hashes by identity")]
+fn handles_are_keys_of_a_map() {
+    let (a, b) = (new(2), new(2));
+    let mut seen = HashSet::from([a.clone(), HANDLE.clone()]);
+    assert!(!seen.insert(a) && !seen.insert(Handle::from(&STATIC)));
+    let hasher = RandomState::new();
+    assert_ne!(hasher.hash_one(&b), hasher.hash_one(&HANDLE));
+    assert!(seen.insert(b));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Who holds permits, of a limiter that tracks it.
+//! The holders of permits, of a limiter that tracks them.
 
 mod common;
 
@@ -9,7 +9,9 @@ use std::thread;
 use std::time::Duration;
 
 use common::{Broken, Task, assert_at_rest, request};
-use grmgr::{Builder, Limiter, ManualClock, Permit};
+use grmgr::{
+    Builder, Config, Histogram, Limiter, ManualClock, Outcome, Permit, Registry, acquire_all,
+};
 use proptest::collection::vec;
 use proptest::prelude::{
     Just, ProptestConfig, Strategy, any, prop_assert_eq, prop_oneof, proptest,
@@ -53,6 +55,60 @@ fn nobody_is_tracked_unless_asked_for() {
     drop(permit);
     assert_eq!(limiter.snapshot().stats.held.count(), 0);
     assert_at_rest(&limiter);
+}
+
+/// The sum has more than 64 bits, also of a single entry.
+#[test]
+fn sum_of_very_long_times_is_exact() {
+    let (clock, limiter) = tracked(3);
+    assert_eq!(limiter.snapshot().stats.held, Histogram::default(), "nothing has been held");
+    let permits = limiter.try_acquire_many(3).unwrap();
+    clock.advance(Duration::MAX);
+    drop(permits);
+    let held = limiter.snapshot().stats.held;
+    assert_eq!((held.sum(), held.count()), (Duration::from_nanos(u64::MAX) * 3, 3));
+}
+
+static TRACKED: Limiter = Limiter::const_new("static", 4).with_track_holders();
+
+#[test]
+fn limiter_in_a_static_tracks_its_holders_if_told_to() {
+    assert!(TRACKED.holders().is_empty());
+    let permit = TRACKED.acquire_many(3).label("job").blocking().unwrap();
+    let holders = TRACKED.holders();
+    assert_eq!((&*holders[0].label, holders[0].count), ("job", 3));
+    drop(permit);
+    assert!(TRACKED.holders().is_empty());
+    assert_eq!(TRACKED.snapshot().stats.held.count(), 3);
+    // Twice is once, and the other options keep it.
+    let twice = Limiter::const_new("", 4).with_track_holders().with_track_holders().with_min(2);
+    let _permit = twice.try_acquire().unwrap();
+    assert_eq!(twice.holders().len(), 1);
+}
+
+#[test]
+fn reload_names_tracking_as_an_option_that_cannot_be_changed() {
+    let registry = Registry::new();
+    let config = |tracks| Config::new("db", 4).track_holders(tracks);
+    registry.apply([config(true)]).unwrap();
+    for (tracks, named) in [(true, &[][..]), (false, &["track_holders"])] {
+        let outcome = registry.apply([config(tracks)]).unwrap().remove(0).outcome;
+        let Outcome::Reconfigured { fixed, .. } = outcome else { panic!("{outcome:?}") };
+        assert_eq!(fixed, named);
+    }
+    let db = registry.get("db").unwrap();
+    let _permit = db.try_acquire().unwrap();
+    assert_eq!(db.holders().len(), 1);
+}
+
+#[test]
+fn acquire_all_labels_the_permits_of_each_limiter() {
+    let [(_, a), (_, b)] = [tracked(4), tracked(4)];
+    let both = acquire_all([(&a, 1), (&b, 2)]).label("both").blocking().unwrap();
+    assert_eq!([holders(&a), holders(&b)], [[holder("both", 1, 0)], [holder("both", 2, 0)]]);
+    drop(both);
+    let _without = acquire_all([(&a, 1)]).blocking().unwrap();
+    assert_eq!(holders(&a), [holder("", 1, 0)]);
 }
 
 /// By every way to a permit.
@@ -120,7 +176,7 @@ fn a_request_that_gives_up_is_no_holder() {
     assert!(limiter.holders().is_empty());
 }
 
-/// At the end of a character, and whoever owns it.
+/// At the end of a character, whether the label is borrowed or owned.
 #[test]
 fn label_of_a_megabyte_is_cut_to_256_bytes() {
     let (_clock, limiter) = tracked(8);

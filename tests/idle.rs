@@ -1,4 +1,4 @@
-//! Waiting until nothing is in flight and nobody waits (I11).
+//! Waiting until nothing is in flight and no request waits (I11).
 
 #![cfg(feature = "std")]
 
@@ -89,7 +89,7 @@ fn dropped_wait_takes_nothing_from_the_others() {
     assert!(second.run());
 }
 
-/// A permit that is free and meant for somebody is no idleness.
+/// A limiter whose free permit is meant for a waiter is not idle.
 #[test]
 fn waiters_on_their_way_keep_it_busy() {
     let limiter = Limiter::new("idle", 2);
@@ -147,7 +147,7 @@ fn queue_emptied_by_close_is_idle() {
     let mut idle = Task::start(limiter.wait());
     assert!(!idle.poll());
     limiter.close();
-    assert!(idle.run(), "those who wait have their answer");
+    assert!(idle.run(), "all waiters have their answer");
     drop(line);
     assert_at_rest(&limiter);
 }

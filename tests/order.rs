@@ -1,4 +1,4 @@
-//! Who is served when: first in, first out; barging within bounds; large requests (I3, I4).
+//! The order of service: first in, first out; barging within bounds; large requests (I3, I4).
 
 #![cfg(feature = "std")]
 
@@ -30,7 +30,7 @@ fn waiters_are_served_first_in_first_out() {
     }
 }
 
-/// I3: async-lock 3.5 notifies nobody with the second release.
+/// I3: async-lock 3.5 notifies no waiter with the second release.
 #[test]
 fn two_releases_before_the_first_waiter_runs_admit_two() {
     for patience in [0, 16] {
@@ -70,7 +70,7 @@ fn called_waiters_may_run_in_any_order() {
     }
 }
 
-/// I4: even a poll that nobody asked for does not let a waiter past those before it.
+/// I4: even a poll without a wake-up does not let a waiter past those before it.
 #[test]
 fn spurious_polls_move_nobody_up() {
     let limiter = with_patience(1, 16);
@@ -191,7 +191,7 @@ fn barging_is_allowed_again_once_the_head_is_served() {
     assert_at_rest(&limiter);
 }
 
-/// I4: with a patience of 0 nobody overtakes: neither a head that has been called, nor one that
+/// I4: with a patience of 0 no newcomer overtakes: neither a head that has been called, nor one that
 /// is on the way from the queue, nor one handed a permit.
 #[test]
 fn strict_line_is_overtaken_by_nobody() {
@@ -214,7 +214,7 @@ fn strict_line_is_overtaken_by_nobody() {
     assert_at_rest(&limiter);
 }
 
-/// I4: where nobody waits, strictness refuses nothing.
+/// I4: where no request waits, strictness refuses nothing.
 #[test]
 fn strict_limiter_without_a_line_grants_at_once() {
     let limiter = with_patience(2, 0);
@@ -306,7 +306,7 @@ fn large_request_with_too_few_permits(limiter: &Limiter) -> (Request<'_>, Permit
     (large, second.granted())
 }
 
-/// I4: who has to wait comes after those who wait.
+/// I4: a request that has to wait comes after those that wait already.
 #[test]
 fn newcomer_that_has_to_wait_comes_after_a_large_request() {
     let limiter = with_patience(2, 0);
@@ -319,7 +319,7 @@ fn newcomer_that_has_to_wait_comes_after_a_large_request() {
     assert_at_rest(&limiter);
 }
 
-/// I4: with a patience of 0 nobody ever overtakes.
+/// I4: with a patience of 0 no newcomer ever overtakes.
 #[test]
 fn strict_line_is_not_overtaken_while_a_large_request_waits() {
     let limiter = with_patience(2, 0);
@@ -331,7 +331,7 @@ fn strict_line_is_not_overtaken_while_a_large_request_waits() {
     assert_at_rest(&limiter);
 }
 
-/// I3: a poll that finds its permit needs no wake-up, and takes nobody else's.
+/// I3: a poll that finds its permit needs no wake-up, and takes no other waiter's.
 #[test]
 fn head_polled_before_it_is_woken_takes_what_is_free() {
     let limiter = with_patience(2, 16);
@@ -407,7 +407,7 @@ fn stuck_head_without_patience_stops_newcomers() {
     let barger = limiter.try_acquire().unwrap();
     assert!(!head.run());
     drop(barger);
-    // From here on nobody polls it.
+    // From here on it is not polled.
     assert!(limiter.try_acquire().is_err());
     let newcomer = waiter(&limiter, 1);
     head.cancel();

@@ -5,6 +5,7 @@
 
 mod common;
 
+use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
@@ -252,8 +253,11 @@ fn apply_with_a_mistake_changes_nothing() {
         "nothing has changed: limiter \"wrong\": `ceiling` is 7, below `min`, which is 8: raise it, \
          or lower `min`"
     );
+    let cause = error.source().expect("the mistake").downcast_ref();
+    assert_eq!(cause, Some(&ConfigError::CeilingOutside { ceiling: 7, min: 8, max: 7 }));
     let twice = Config::new("new", 6);
     let error = registry.apply(good().into_iter().chain([twice])).unwrap_err();
+    assert!(error.source().is_none());
     assert_eq!(error, ApplyError::Twice { limiter: "new".into() });
     assert_eq!(
         error.to_string(),
@@ -264,7 +268,7 @@ fn apply_with_a_mistake_changes_nothing() {
     assert_eq!(registry.names(), ["db"]);
 }
 
-/// Work goes on meanwhile: everybody is served, no permit is lost, and the ceiling is kept.
+/// Work goes on meanwhile: all requests are served, no permit is lost, and the ceiling is kept.
 #[test]
 fn reload_under_load_loses_nothing() {
     const WORKERS: usize = 6;
@@ -279,9 +283,13 @@ fn reload_under_load_loses_nothing() {
             let limiter = registry.get(if worker % 2 == 0 { "db" } else { "api" }).unwrap();
             let (running, served) = (&running, &served);
             scope.spawn(move || {
-                while running.load(SeqCst) {
+                // At least once each, also if the thread begins late.
+                loop {
                     drop(limiter.acquire().blocking().expect("nobody closes it"));
                     served.fetch_add(1, SeqCst);
+                    if !running.load(SeqCst) {
+                        break;
+                    }
                 }
             });
         }
@@ -294,7 +302,7 @@ fn reload_under_load_loses_nothing() {
         }
         running.store(false, SeqCst);
     });
-    assert!(served.load(SeqCst) >= WORKERS, "everybody has been served");
+    assert!(served.load(SeqCst) >= WORKERS, "all have been served");
     for name in ["db", "api"] {
         assert_at_rest(&registry.get(name).unwrap());
     }

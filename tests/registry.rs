@@ -190,7 +190,7 @@ impl Wake for UsesRegistry {
     }
 }
 
-/// No lock is held while anybody is woken.
+/// No lock is held while a waiter is woken.
 #[test]
 fn wakers_may_use_the_registry() {
     must_end(|| {
@@ -282,7 +282,7 @@ fn many_calls_at_once_get_one_limiter() {
                 let threads = [(); THREADS].map(|()| {
                     scope.spawn(|| {
                         registry.get_or_register_with("one", || {
-                            // Nobody has registered one yet when the last begins to make it.
+                            // None is registered yet when the last call begins to make it.
                             all_make.wait();
                             let alive = Arc::new(());
                             made.lock().unwrap().push(Arc::downgrade(&alive));
@@ -473,7 +473,7 @@ fn retain_that_panics_leaves_the_rest_alone() {
     assert_eq!(registry.remove_idle(), 2);
 }
 
-/// A limiter is dropped when the registry is not locked: its clock is somebody else's.
+/// A limiter is dropped when the registry is not locked: its clock is the user's code.
 #[test]
 fn clock_dropped_with_an_evicted_limiter_may_use_the_registry() {
     struct Uses(Arc<Registry>);
@@ -516,8 +516,8 @@ fn clock_dropped_with_an_evicted_limiter_may_use_the_registry() {
     });
 }
 
-/// A name's limiter is evicted only when nothing could still ask it, so nobody ever meets one that is
-/// closed or another beside it (I1).
+/// A name's limiter is evicted only when nothing could still ask it, so no request ever meets one that
+/// is closed, or another beside it (I1).
 #[test]
 fn eviction_beside_acquires_costs_nobody_a_permit() {
     const THREADS: usize = 4;

@@ -16,8 +16,8 @@ fn limiter(ceiling: usize) -> Limiter {
     Limiter::builder("field").ceiling(ceiling).min(0).max(16).build().unwrap()
 }
 
-/// MaterializeInc/materialize#38509: `forget_permits` took nothing while anybody queued, because
-/// what was released went straight to the queue. I5.
+/// MaterializeInc/materialize#38509: `forget_permits` took nothing while requests queued, because
+/// each released permit went straight to the queue. I5.
 #[test]
 fn materialize_38509_shrink_while_waiters_queue() {
     let limiter = limiter(4);
@@ -97,7 +97,7 @@ fn lib_http_client_1013_one_completion_admits_all_that_fit() {
     assert_eq!(woken(&line), [true, true, true, true, false]);
 }
 
-/// async-lock 3.5: the second release notified nobody, while the first one's waiter had not run.
+/// async-lock 3.5: the second release notified no waiter, while the first one's waiter had not run.
 /// I3.
 #[test]
 fn async_lock_3_5_second_release_notifies_nobody() {
@@ -110,7 +110,7 @@ fn async_lock_3_5_second_release_notifies_nobody() {
     assert!(first.is_woken() && second.is_woken());
 }
 
-/// smol-rs/async-lock#23: who is woken and finds the permit taken starts over, for ever. I4.
+/// smol-rs/async-lock#23: a waiter that is woken and finds the permit taken starts over, for ever. I4.
 #[test]
 fn async_lock_23_barging_does_not_starve() {
     let limiter = limiter(1);
@@ -196,7 +196,7 @@ fn anyio_947_token_lost_when_the_granted_task_is_cancelled() {
 }
 
 /// tokio-rs/tokio#6450, rust-lang/futures-rs#2387: a future in a `FuturesUnordered` or a `select!`
-/// that is not polled any more, at the head, stopped everybody. I13.
+/// that is not polled any more, at the head, stopped all others. I13.
 #[test]
 fn tokio_6450_head_that_is_never_polled_again() {
     let limiter = limiter(1);
@@ -226,7 +226,7 @@ fn futures_rs_2387_those_behind_a_stuck_head_go_on() {
 }
 
 /// Netflix/concurrency-limits#179, palantir/conjure-java-runtime#1147: the caller gave up at the
-/// moment of the grant, and nobody gave the permit back. I2.
+/// moment of the grant, and the permit was never given back. I2.
 #[test]
 fn concurrency_limits_179_timeout_meets_grant() {
     must_end(|| {
@@ -357,8 +357,8 @@ fn errgroup_set_limit_while_work_is_in_flight() {
     assert_at_rest(&limiter);
 }
 
-/// influxdb_iox#4739, neon#8769, spin#3307: nobody could see that the limit was what it was
-/// waiting for.
+/// influxdb_iox#4739, neon#8769, spin#3307: it could not be seen that the work was waiting for the
+/// limit.
 #[test]
 fn influxdb_iox_4739_saturation_can_be_seen() {
     let clock = ManualClock::new();

@@ -1,5 +1,5 @@
 //! One limiter, any executor (I12, I1): tokio with one and with several workers, smol's executor,
-//! plain threads, and all of them at once. What is in flight is counted by somebody else.
+//! plain threads, and all of them at once. What is in flight is counted apart from the limiter.
 
 #![cfg(feature = "std")]
 
@@ -89,7 +89,7 @@ impl Work {
         }));
     }
 
-    /// Nobody is left behind, and nothing.
+    /// No task is left behind, and no permit.
     fn is_finished(&self, tasks: usize) {
         assert_eq!(self.finished.load(SeqCst), tasks);
         assert_at_rest(&self.limiter);

@@ -1,5 +1,5 @@
 //! Requests of different sizes in one line: a large one changes nothing for those in front of it, and
-//! nobody goes past it (I4, I6, I17).
+//! no newcomer goes past it (I4, I6, I17).
 
 #![cfg(feature = "std")]
 

@@ -151,7 +151,7 @@ fn term_that_is_over_already_is_none() {
     assert_eq!(limiter.ceiling(), 1);
 }
 
-/// Nothing watches the clock; whatever looks at it next wakes those for whom there is room.
+/// Nothing watches the clock; whatever looks at it next wakes the waiters for which there is room.
 #[test]
 fn end_of_a_term_that_makes_room_wakes_waiters_when_it_is_seen() {
     let (clock, limiter) = limiter();

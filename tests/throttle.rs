@@ -6,11 +6,11 @@ mod common;
 
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Barrier, Mutex, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::waiter;
 use grmgr::Adjustment::{Changed, Held, Unchanged};
-use grmgr::{Adjust, Builder, Clock, Limiter, ManualClock, Step, Throttle};
+use grmgr::{Adjust, Builder, Clock, Limiter, ManualClock, Step, SystemClock, Throttle};
 
 const HOLD: Duration = Duration::from_secs(30);
 const TICK: Duration = Duration::from_nanos(1);
@@ -24,6 +24,32 @@ fn builder() -> (ManualClock, Builder) {
 fn limiter() -> (ManualClock, Limiter) {
     let (clock, builder) = builder();
     (clock, builder.build().unwrap())
+}
+
+#[test]
+fn clock_of_the_system_goes_on() {
+    let (before, began) = (SystemClock.now(), Instant::now());
+    while SystemClock.now() == before {
+        assert!(began.elapsed() < Duration::from_secs(10), "it stands still");
+    }
+}
+
+#[test]
+fn manual_clock_ends_where_its_nanoseconds_do() {
+    let clock = ManualClock::new();
+    clock.advance(Duration::MAX);
+    assert_eq!(clock.now(), Duration::from_nanos(u64::MAX));
+}
+
+#[test]
+fn throttle_of_code_has_what_its_setters_were_given() {
+    let [both, up, down] = [1, 2, 3].map(Duration::from_secs);
+    let throttle = Throttle::new(20).min(5).max(50).up(3).down(Step::Percent(10)).hold(both);
+    assert_eq!((throttle.min, throttle.max), (5, 50));
+    assert_eq!((throttle.up, throttle.down), (Step::By(3), Step::Percent(10)));
+    assert_eq!((throttle.hold_up, throttle.hold_down), (both, both));
+    let throttle = throttle.hold_up(up).hold_down(down);
+    assert_eq!((throttle.hold_up, throttle.hold_down), (up, down));
 }
 
 /// For how long steps up, and steps down, are held back.
@@ -221,7 +247,7 @@ fn many_threads_get_one_change_per_hold() {
     assert_eq!(limiter.ceiling(), 10 + ROUNDS);
 }
 
-/// A clock that, when it is asked next, lets somebody else in.
+/// A clock that lets another call in when it is asked next.
 #[derive(Clone, Default)]
 struct Interrupted {
     time: ManualClock,
@@ -280,7 +306,7 @@ fn set_ceiling_does_not_shorten_the_hold_of_a_step() {
     assert_eq!(limiter.up(), Held { remaining: HOLD - Duration::from_secs(10) });
 }
 
-/// I7: `set_ceiling` begins its hold before it wakes anybody.
+/// I7: `set_ceiling` begins its hold before it wakes a waiter.
 #[test]
 fn step_of_a_waker_woken_by_set_ceiling_is_held() {
     let (_, builder) = builder();
@@ -308,7 +334,7 @@ fn hold_at_the_end_of_time_lasts_until_then() {
     assert_eq!(limiter.up(), Changed { from: 11, to: 12 });
 }
 
-/// I7: a step that waited for its window while somebody else took it.
+/// I7: a step that waited for its window while another took it.
 #[test]
 fn step_that_comes_second_in_its_window_is_held() {
     let clock = Interrupted::default();

@@ -63,7 +63,7 @@ fn everybody_does(action: impl Fn(&Scene) + Clone + Send + Sync + 'static) {
                 serve();
             }
             let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| limiter.done()));
-            assert!(serve(), "somebody was not woken: {limiter:?}");
+            assert!(serve(), "a waiter was not woken: {limiter:?}");
             for task in &mut idle {
                 assert!(task.run(), "idleness was not told: {limiter:?}");
             }
@@ -235,7 +235,7 @@ fn only_the_last_waker_is_woken() {
     assert_eq!(third.count(), 2, "the next in line");
     assert!(queued.poll());
     drop(queued);
-    assert_eq!(third.count(), 3, "who waits for idleness");
+    assert_eq!(third.count(), 3, "the one that waits for idleness");
     assert!(idle.poll());
     assert_eq!(second.count(), 0);
     assert_eq!(Arc::strong_count(&third), 1);
@@ -262,7 +262,7 @@ fn meanwhile<F: Future>(task: &Task<F>, action: impl FnOnce() + Send, wake: impl
     });
 }
 
-/// A future moves to another task while somebody in line is called ...
+/// A future moves to another task while a waiter is called ...
 #[test]
 fn waker_replaced_while_others_are_called_is_woken() {
     must_end(|| {
@@ -297,7 +297,7 @@ fn wait_begun_while_others_are_told_ends() {
         let mut late = Task::new(limiter.wait());
         let begin = || assert!(!late.poll());
         meanwhile(&idle, begin, || drop(held));
-        assert!(late.is_done() || late.run(), "nobody tells it (I11)");
+        assert!(late.is_done() || late.run(), "it is not told (I11)");
         assert_at_rest(&limiter);
     });
 }

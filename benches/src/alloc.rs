@@ -18,7 +18,7 @@ pub struct Counts {
     pub live_bytes: i64,
 }
 
-/// Whether anybody counts. Only one piece of work is counted at a time.
+/// Whether allocations are counted. Only one piece of work is counted at a time.
 static COUNTING: AtomicBool = AtomicBool::new(false);
 
 thread_local! {
@@ -41,7 +41,7 @@ fn count(allocations: u64, bytes: i64) {
     if !COUNTING.load(Relaxed) {
         return;
     }
-    // A thread that is being torn down may still free memory; nobody reads its counts any more.
+    // A thread that is being torn down may still free memory; its counts are not read any more.
     let _ = COUNTS.try_with(|counts| {
         let Counts { allocations: a, live_bytes: b } = counts.get();
         counts.set(Counts { allocations: a + allocations, live_bytes: b + bytes });

@@ -184,7 +184,7 @@ pub fn all() -> Vec<Bar> {
     bars
 }
 
-/// Without the cell in which nobody waits: there the executor's own share is most of the figure.
+/// Without the cell in which no task waits: there the executor's own share is most of the figure.
 const CONTENDED_1: &[&[&str]] = &[
     &["contended: tokio current-thread, 1 worker,", "ceiling 8"],
     &["contended: tokio current-thread, 1 worker, 1000 tasks, ceiling 100"],
@@ -245,7 +245,7 @@ fn absolute() -> Vec<Bar> {
     for (subject, patience) in
         [(Grmgr::NAME, 16), (GrmgrPatience1::NAME, 1), (GrmgrStrict::NAME, 0)]
     {
-        // With patience(0) nobody overtakes at all.
+        // With patience(0) no newcomer overtakes at all.
         let overtakes = if patience == 0 { 0 } else { GIVES_WAY * (patience + 1) };
         let title = "overtakes by one that never yields";
         bars.push(Bar {

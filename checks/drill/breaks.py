@@ -204,7 +204,7 @@ BREAKS = [
     Break(C, "caps: no settle", "            self.cell.settle(word);\n", "            let _ = word;\n"),
     Break(C, "caps: a pause is not counted in", "if hands.is_paused() { 0 } else { lowest }", "lowest"),
     Break(C, "caps: slot not claimed", "        self.set(slot, LIFTED);\n        #[cfg", "        #[cfg"),
-    Break(C, "caps: a step without its hold", "        rule.changed(now);\n", ""),
+    Break("throttle.rs", "caps: a step without its hold", "        self.claim(now);\n", ""),
     Break(C, "term: not ended by a new setting of the cap", "if let Some(notes) = &mut *self.notes {\n            notes[slot].term = None;\n        }", ""),
     Break(Q, "term: not looked at in take", "if word.is_timed() {\n            end_terms();\n            word = self.word.load();\n        }", "let _ = end_terms;"),
     Break(Q, "term: looked at in take, and the word of before taken", "end_terms();\n            word = self.word.load();", "end_terms();"),

@@ -83,9 +83,9 @@ def copy_tree():
                 file.unlink()
 
 
-def broken_text(broken):
-    """The file with the break in it."""
-    path = ROOT / "src" / broken.file
+def broken_text(broken, tree):
+    """The file of that tree with the break in it."""
+    path = tree / "src" / broken.file
     if not path.exists():
         raise Stale(f"there is no src/{broken.file}")
     text = path.read_text()
@@ -138,11 +138,14 @@ def allowed(check, times={}):
 
 def drill(broken, checks):
     """The check that notices a break, and the test in it."""
-    file = COPY / "src" / broken.file
+    # Without checks there is no copy. With them all is taken from the copy, so that edits of the tree
+    # during a run do not get into it.
     try:
-        text = broken_text(broken)
+        text = broken_text(broken, COPY if checks else ROOT)
     except Stale as stale:
         return STALE, str(stale)
+    file = COPY / "src" / broken.file
+    whole = file.read_bytes() if checks else b""
     for check in checks:
         seconds = allowed(check)
         write(file, text)
@@ -152,7 +155,7 @@ def drill(broken, checks):
             print(output, file=sys.stderr)
             return NO_BUILD, ""
         finally:
-            write(file, (ROOT / "src" / broken.file).read_bytes())
+            write(file, whole)
         if found:
             return check, found
     return (HARMLESS, broken.harmless) if broken.harmless else (UNNOTICED, "")

@@ -176,7 +176,7 @@ impl<F: Future> Task<F> {
         ran
     }
 
-    /// Polls it though nobody has woken it.
+    /// Polls it though it has not been woken.
     pub fn poll(&mut self) {
         let waker = Waker::from(self.woken.clone());
         if let Some(future) = &mut self.future
@@ -294,7 +294,7 @@ pub fn idle() {
     #[cfg(shuttle)]
     {
         IDLE.set(IDLE.get() + 1);
-        assert!(IDLE.get() < 100_000, "all tasks are asleep, nobody wakes one (I3, I11)");
+        assert!(IDLE.get() < 100_000, "all tasks are asleep, and none is woken (I3, I11)");
     }
     yield_now();
 }

@@ -9,6 +9,15 @@ fn pair() -> Arc<[Limiter; 2]> {
     Arc::new([(); 2].map(|()| Limiter::new("", 1)))
 }
 
+/// Acquires both in the order opposite to that of the models.
+fn backwards(pair: &Arc<[Limiter; 2]>) -> impl FnOnce() + Send + use<> {
+    let pair = pair.clone();
+    move || {
+        let [a, b] = &*pair;
+        drop(Task::start(acquire_all([(b, 1), (a, 1)])).finish().expect("granted"));
+    }
+}
+
 fn at_rest(pair: &[Limiter; 2]) {
     for limiter in pair {
         assert_at_rest(limiter, 1);
@@ -19,13 +28,7 @@ fn at_rest(pair: &[Limiter; 2]) {
 fn opposite_orders_end() {
     model(|| {
         let pair = pair();
-        let other = spawn({
-            let pair = pair.clone();
-            move || {
-                let [a, b] = &*pair;
-                drop(Task::start(acquire_all([(b, 1), (a, 1)])).finish().expect("granted"));
-            }
-        });
+        let other = spawn(backwards(&pair));
         let [a, b] = &*pair;
         drop(Task::start(acquire_all([(a, 1), (b, 1)])).finish().expect("granted"));
         other.join().unwrap();
@@ -38,13 +41,7 @@ fn opposite_orders_end() {
 fn cancelled_call_leaves_everything_to_the_other() {
     model(|| {
         let pair = pair();
-        let other = spawn({
-            let pair = pair.clone();
-            move || {
-                let [a, b] = &*pair;
-                drop(Task::start(acquire_all([(b, 1), (a, 1)])).finish().expect("granted"));
-            }
-        });
+        let other = spawn(backwards(&pair));
         let [a, b] = &*pair;
         Task::start(acquire_all([(a, 1), (b, 1)])).cancel();
         other.join().unwrap();

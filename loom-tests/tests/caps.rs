@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use grmgr::{Adjustment, Limiter, ManualClock};
+use grmgr::{Adjustment, Clock, Limiter, ManualClock};
 use loom_tests::{acquire, assert_at_rest, model, request, run_all, spawn, yield_now};
 
 fn limiter(ceiling: usize) -> Arc<Limiter> {
@@ -34,7 +34,7 @@ fn two_caps_and_a_step_at_once_leave_the_lowest() {
     });
 }
 
-/// When `set` has returned, nobody raises the ceiling above it any more: not a hand that had worked
+/// When `set` has returned, no hand raises the ceiling above it any more, not even one that had worked
 /// out the lowest before.
 #[test]
 fn lift_meets_set() {
@@ -56,6 +56,27 @@ fn lift_meets_set() {
     });
 }
 
+/// The same, beside a permit that comes back. Loom keeps the last access of each atomic: of two threads
+/// that each read the word and then write it, it takes the first one's read for independent of the second
+/// one's write, because the second one's own read lies between. A release writes without reading first.
+/// So here loom also holds up the lifting hand between its read of the word and its write.
+#[test]
+fn lift_meets_release_and_set() {
+    model(|| {
+        let limiter = limiter(4);
+        let [low, other] = ["low", "other"].map(|cause| limiter.cap_owned(cause).unwrap());
+        low.set(1);
+        let held = limiter.try_acquire().unwrap();
+        let lifting = spawn(move || low.lift());
+        drop(held);
+        other.set(1);
+        lifting.join().unwrap();
+        assert_eq!(limiter.ceiling(), 1, "raised above a cap (I15)");
+        drop(other);
+        assert_at_rest(&limiter, 4);
+    });
+}
+
 #[test]
 fn drop_of_a_cap_meets_a_raise() {
     model(|| {
@@ -69,7 +90,7 @@ fn drop_of_a_cap_meets_a_raise() {
         dropping.join().unwrap();
         assert_eq!(limiter.ceiling(), 3);
         let [a, b, c] = &mut waiters;
-        // I6: whoever of the two came second has called for both permits.
+        // I6: the second of the two hands has called for both permits.
         assert!(a.is_woken() && b.is_woken() && !c.is_woken());
         run_all(&mut [a, b, c]);
         drop(held);
@@ -116,8 +137,8 @@ fn lift_meets_enqueue() {
     });
 }
 
-/// What is read of a paused limiter, whose word does not say it, was in force: one of the two caps is
-/// always at 1.
+/// The ceiling that is read of a paused limiter, whose word does not hold it, was in force: one of the two
+/// caps is always at 1.
 #[test]
 fn ceiling_of_a_paused_limiter_meets_caps_that_move() {
     model(|| {
@@ -239,6 +260,30 @@ fn end_of_a_term_meets_acquire() {
         assert_eq!(limiter.ceiling(), 1);
         drop(cap);
         assert_at_rest(&limiter, 2);
+    });
+}
+
+/// A thread that knows the term to be over reads the ceiling of after it, also if another thread has ended
+/// the term.
+#[test]
+fn reading_meets_the_end_of_a_term() {
+    model(|| {
+        let clock = ManualClock::new();
+        let builder = Limiter::builder("").ceiling(2).min(0).clock(clock.clone());
+        let limiter = Arc::new(builder.build().unwrap());
+        let cap = limiter.cap_owned("share").unwrap();
+        cap.set_until(2, 1, Duration::from_nanos(10));
+        let reading = spawn({
+            let (limiter, clock) = (limiter.clone(), clock.clone());
+            move || {
+                let is_over = clock.now() >= Duration::from_nanos(10);
+                let ceiling = limiter.ceiling();
+                assert!(!is_over || ceiling == 1, "read as before the end of the term (I15)");
+            }
+        });
+        clock.advance(Duration::from_nanos(10));
+        assert_eq!(limiter.ceiling(), 1);
+        reading.join().unwrap();
     });
 }
 

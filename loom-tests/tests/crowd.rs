@@ -178,7 +178,7 @@ fn two_at_once(crowd: &Crowd, random: &mut Random, n: usize) -> Result<(), Acqui
     Ok(())
 }
 
-/// Waits `n` times for a moment when nobody uses it.
+/// Waits `n` times for a moment when it is idle.
 fn watch_idle(crowd: &Crowd, n: usize) {
     for _ in 0..n {
         Task::start(crowd.limiter.wait()).finish();
@@ -222,7 +222,7 @@ fn many_unit_requests_are_all_served() {
 }
 
 /// Few threads, so that the queue is often empty, and waiters that are gone when they are called: calls
-/// that reach nobody.
+/// that reach no waiter.
 fn given_up_requests(threads: usize, ceiling: usize, largest: usize) {
     long_model(move || {
         let crowd = Crowd::fixed(ceiling, 2, ceiling);
@@ -321,7 +321,7 @@ fn moving_ceiling_meets_a_strict_line() {
     moving_ceiling(0, 4);
 }
 
-/// Everybody is told, and nobody keeps anything, whenever the close comes (I9, I11).
+/// All waiters are told, and none keeps anything, whenever the close comes (I9, I11).
 #[test]
 fn close_meets_everything() {
     long_model(|| {
@@ -344,14 +344,14 @@ fn close_meets_everything() {
     });
 }
 
-/// I4, with a patience of 0: nobody gets a permit while one is asleep who had come before. Only under
+/// I4, with a patience of 0: no request gets a permit while one that had come before is asleep. Only under
 /// shuttle is there nothing between the step that calls a waiter to the seat and its waker.
 #[cfg(shuttle)]
 #[test]
 fn strict_line_is_never_overtaken() {
     use std::sync::Mutex;
 
-    /// Who sleeps: since when, and whether it has been called.
+    /// The sleepers: since when they sleep, and whether they have been called.
     #[derive(Default)]
     struct Asleep {
         now: usize,
@@ -367,7 +367,7 @@ fn strict_line_is_never_overtaken() {
         /// Called with a permit that was asked for at `started`.
         fn check(&self, started: usize) {
             let overtaken = self.tasks.iter().any(|(since, woken)| *since < started && !woken());
-            assert!(!overtaken, "somebody was overtaken in a strict line (I4)");
+            assert!(!overtaken, "a waiter was overtaken in a strict line (I4)");
         }
     }
 

@@ -225,7 +225,7 @@ fn idle_moment_is_not_told_to_who_began_to_wait_after_it() {
     });
 }
 
-/// Whoever has DISPATCH looks again at the end; it must see that the last one has left.
+/// The thread that has DISPATCH looks again at the end; it must see that the last one has left.
 #[test]
 fn last_cancellation_meets_an_announcement() {
     model(|| {
@@ -246,7 +246,7 @@ fn last_cancellation_meets_an_announcement() {
     });
 }
 
-/// All have left while it was paused, so that nobody looks any more.
+/// All have left while it was paused, so that no release looks any more.
 fn assert_told(mut idle: Task<Wait<'_>>, limiter: &Limiter) {
     idle.run();
     assert!(idle.is_done(), "idle, and nobody was told (I11)");
@@ -271,8 +271,8 @@ fn last_to_leave_finds_what_another_has_left() {
     });
 }
 
-/// Who calls has found somebody waiting and raises QUEUED for it; it must see that it was the last, and
-/// has left.
+/// The caller has found a waiter and raises QUEUED for it; it must see that this was the last one, and has
+/// left.
 #[test]
 fn last_cancellation_meets_a_call() {
     model(|| {
@@ -292,7 +292,7 @@ fn last_cancellation_meets_a_call() {
     });
 }
 
-/// While a waker is replaced nobody looks but who replaces it, when that is done.
+/// While a waker is replaced, only the thread that replaces it looks, when that is done.
 #[test]
 fn last_cancellation_meets_a_replaced_waker() {
     model(|| {
@@ -310,7 +310,8 @@ fn last_cancellation_meets_a_replaced_waker() {
     });
 }
 
-/// Who is told of a moment but has found another by itself keeps it from who has begun to wait since.
+/// A `Wait` that is told of a moment but has found another by itself keeps it from those that have begun to
+/// wait since.
 #[test]
 fn idle_moment_of_who_need_not_wait_is_not_passed_on() {
     model(|| {

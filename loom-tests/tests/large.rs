@@ -28,7 +28,7 @@ fn large_head_meets_small_ones() {
     });
 }
 
-/// Who finds it in the seat has to know as well that it is large.
+/// A release that finds it in the seat also has to know that it is large.
 #[test]
 fn large_newcomer_in_the_seat_meets_a_release() {
     model(|| {
@@ -114,7 +114,7 @@ fn large_newcomer_meets_a_call_and_the_seat_given_up() {
         let mut large = request(&limiter, 2);
         releaser.join().unwrap();
         canceller.join().unwrap();
-        // There is enough for it, and nobody gives anything back that would have it called.
+        // There is enough for it, and no later release would have it called.
         run_all(&mut [&mut large]);
         drop(large.output().unwrap());
         serve_all(&mut [&mut unit]);
@@ -169,7 +169,7 @@ fn cancelled_large_request_lets_the_small_ones_behind_it_be_called() {
     });
 }
 
-/// Whoever gives the seat up and calls the next in line sees that a large request is among them.
+/// The waiter that gives the seat up and calls the next in line sees that a large request is among them.
 #[test]
 fn seat_given_up_hands_nothing_over_past_a_large_request() {
     model(|| {

@@ -1,4 +1,4 @@
-//! The line of waiters: nobody who can be served sleeps on (I3), nothing is lost (I2).
+//! The line of waiters: none that can be served sleeps on (I3), nothing is lost (I2).
 
 use std::sync::Arc;
 
@@ -101,8 +101,8 @@ fn call_that_reaches_nobody_meets_a_handed_permit() {
     });
 }
 
-/// A waiter called to the seat takes the permit that was meant for another, who is cancelled: then
-/// the seat is what is left over.
+/// A waiter called to the seat takes the permit that was meant for another, which is cancelled: then
+/// the seat is left over.
 #[test]
 fn call_that_reaches_nobody_meets_a_called_waiter() {
     model(|| {
@@ -133,7 +133,7 @@ fn newcomer_meets_a_seat_that_is_taken_back() {
         let [first, second] = [(); 2].map(|()| limiter.try_acquire_owned().unwrap());
         let head = request(&limiter, 1);
         let queued = request(&limiter, 1);
-        // Leaves QUEUED set, with nobody in the queue.
+        // Leaves QUEUED set, with an empty queue.
         queued.cancel();
         let newcomer = spawn({
             let limiter = limiter.clone();
@@ -147,8 +147,8 @@ fn newcomer_meets_a_seat_that_is_taken_back() {
     });
 }
 
-/// Everybody in the queue has been called, so there is nobody in it to be notified but the newcomer,
-/// who finds QUEUED set and changes nothing in the word.
+/// All waiters in the queue have been called, so only the newcomer is there to be notified, which finds
+/// QUEUED set and changes nothing in the word.
 #[test]
 fn newcomer_behind_the_called_meets_a_release() {
     model(|| {
@@ -202,7 +202,7 @@ fn strict_line_is_served_in_order() {
         let mut a = request(&limiter, 1);
         let mut b = request(&limiter, 1);
         let releaser = spawn(move || drop(first));
-        // Nobody overtakes (I4), though a permit may be free.
+        // No newcomer overtakes (I4), though a permit may be free.
         assert!(limiter.try_acquire().is_err());
         releaser.join().unwrap();
         assert!(limiter.try_acquire().is_err());

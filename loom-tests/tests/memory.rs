@@ -1,5 +1,5 @@
-//! What is done under a permit is seen by who has it next, whichever way it gets there, and by who
-//! waits for the end of all work.
+//! Work done under a permit is seen by the next holder, whichever way the permit gets there, and by a
+//! thread that waits for the end of all work.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;

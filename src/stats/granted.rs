@@ -18,8 +18,8 @@ const STRIPES: usize = if MODELLED { 0 } else { 16 };
 /// a store count without losing anything, where several writers need a locked operation each.
 /// Threads that got no stripe share a cell, and pay for one.
 ///
-/// At rest the sum is exact: a grant is counted before its permit is given back, and whoever sees
-/// that (through the word) sees the count.
+/// At rest the sum is exact: a grant is counted before its permit is given back, and a thread that sees
+/// the permit back (through the word) sees the count.
 #[derive(Debug)]
 pub(crate) struct Granted {
     owned: [Tally; STRIPES],
@@ -80,8 +80,8 @@ impl Tally {
         }
     }
 
-    /// For the only writer. Relaxed: readers want the number and nothing else; what the thread that
-    /// had the stripe before wrote is seen by way of the pool's mutex.
+    /// For the only writer. Relaxed: readers want the number and nothing else. What the stripe's
+    /// previous thread has written is seen by way of the pool's mutex.
     #[inline]
     fn count_alone(&self, n: usize, in_flight: usize) {
         self.permits.store(self.permits.load(Relaxed) + n as u64, Relaxed);
@@ -116,8 +116,8 @@ const SHARED: usize = usize::MAX - 1;
 static POOL: Mutex<u32> = Mutex::new(((1_u64 << STRIPES) - 1) as u32);
 
 std::thread_local! {
-    /// The thread's stripe. Apart from its lease: what has no destructor is read without asking
-    /// whether it has been run.
+    /// The thread's stripe. Apart from its lease: a thread-local without a destructor is read without
+    /// asking whether that has run.
     static STRIPE: Cell<usize> = const { Cell::new(UNASKED) };
     static LEASE: Lease = const { Lease(Cell::new(SHARED)) };
 }
@@ -167,7 +167,7 @@ fn with_pool(change: impl FnOnce(&mut u32)) {
 mod tests {
     use super::*;
 
-    /// Nothing that a user could see but in the time it takes.
+    /// A user would notice it only by the time it takes.
     #[test]
     fn stripe_of_a_thread_that_has_ended_is_leased_again() {
         for _ in 0..4 * STRIPES {

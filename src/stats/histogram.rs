@@ -57,8 +57,8 @@ impl Histogram {
     /// Returns the buckets in ascending order: the end of each, and how many durations it holds.
     ///
     /// A bucket holds the durations that are shorter than its end and in no bucket before. The first ends
-    /// at 1.024 µs, each further one at most a quarter later than the one before. The last holds all longer
-    /// durations, too.
+    /// at 1.024 µs, each further one at most a quarter later than the one before. The last holds all
+    /// longer durations, too.
     pub fn buckets(&self) -> impl Iterator<Item = (Duration, u64)> + '_ {
         (0..BUCKETS).map(|i| (end(i), self.counts.get(i).copied().unwrap_or(0)))
     }
@@ -66,13 +66,14 @@ impl Histogram {
     /// Returns the duration that the share `quantile` (0 to 1) of all do not exceed.
     ///
     /// It is the end of the bucket, so longer than the true one and at most 1.25 times as long. But
-    /// durations below a microsecond read as 1.024 µs, and those above 19.5 hours as 19.5 hours. `None` if nothing has been counted.
+    /// durations below a microsecond read as 1.024 µs, and those above 19.5 hours as 19.5 hours. `None` if
+    /// nothing has been counted.
     pub fn quantile(&self, quantile: f64) -> Option<Duration> {
         let rank = (quantile.clamp(0.0, 1.0) * self.count() as f64).max(1.0);
         let mut seen = 0;
         self.buckets().find_map(|(end, count)| {
             seen += count;
-            (count > 0 && seen as f64 >= rank).then_some(end)
+            (seen as f64 >= rank).then_some(end)
         })
     }
 }
@@ -150,7 +151,7 @@ impl Recorder {
     }
 }
 
-/// In which bucket so many nanoseconds lie.
+/// The bucket in which this number of nanoseconds lies.
 fn bucket(nanos: u64) -> usize {
     let Some(octave) = nanos.checked_ilog2().filter(|octave| *octave >= FIRST) else {
         return 0;
@@ -163,7 +164,7 @@ fn bucket(nanos: u64) -> usize {
     1 + (((octave - FIRST) as usize) << SUB) + sub
 }
 
-/// Where bucket `i` ends.
+/// The end of bucket `i`.
 fn end(i: usize) -> Duration {
     let octave = FIRST + (i >> SUB) as u32;
     let parts = (1 << SUB) + (i as u64 & ((1 << SUB) - 1));

@@ -1,4 +1,4 @@
-//! Who holds permits, and since when: only for limiters that are asked to track it.
+//! The holders of permits, and since when they hold them: only for limiters that track them.
 
 use core::time::Duration;
 use std::collections::VecDeque;
@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 
 use super::histogram::{Histogram, Recorder};
 
-/// A label has at most so many bytes.
+/// The most bytes of a label that are kept.
 const LABEL: usize = 256;
 /// The label of forgotten permits that had none.
 const FORGOTTEN: &str = "forgotten";
@@ -90,7 +90,7 @@ impl Holders {
     /// The permits of the guard `other` go into the guard `number`, which is then as old as the
     /// older one.
     pub(crate) fn merge(&self, number: u32, other: u32) {
-        // Returned, so that what it owns is freed without the lock; likewise below.
+        // Returned, so that its label is freed without the lock; likewise below.
         let _other = self.with_book(|book| {
             let other = book.leave(other);
             let entry = book.guard(number);
@@ -134,7 +134,7 @@ impl Holders {
         since
     }
 
-    /// `count` permits were held for so long.
+    /// `count` permits were held for this long.
     pub(crate) fn held(&self, held_for: Duration, count: usize) {
         self.held.record(held_for, count);
     }
@@ -169,7 +169,7 @@ impl Holders {
 }
 
 /// A guard has a number only from `enter`, and a forgotten permit is entered before it is counted.
-const ENTERED: &str = "who gives back is entered";
+const ENTERED: &str = "a guard that gives back is entered";
 
 impl Book {
     fn enter(&mut self, label: Cow<'static, str>, count: usize, since: Duration) -> u32 {
@@ -216,7 +216,7 @@ pub(crate) fn cut(label: Cow<'static, str>) -> Cow<'static, str> {
 mod tests {
     use super::*;
 
-    /// Nothing that a user could see but in the memory it takes.
+    /// A user would notice it only by the memory it takes.
     #[test]
     fn number_of_a_guard_that_has_gone_is_used_again() {
         let holders = Holders::new();

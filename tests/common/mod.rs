@@ -185,7 +185,7 @@ pub(crate) fn woken<F: Future>(tasks: &[Task<F>]) -> Vec<bool> {
     tasks.iter().map(Task::is_woken).collect()
 }
 
-/// Nothing is left behind: no permit in flight, nobody in line, and exactly as many permits to be
+/// Nothing is left behind: no permit in flight, no request in line, and exactly as many permits to be
 /// had as the ceiling says (I1, I2, I10, I11).
 #[track_caller]
 pub(crate) fn assert_at_rest(limiter: &Limiter) {

@@ -204,7 +204,7 @@ fn requests_of_two_limiters_dropped_inside_each_others_wake() {
     });
 }
 
-/// Those who wait for the limiter to be idle are woken under a lock of their own; who begins to wait
+/// Tasks that wait for the limiter to be idle are woken under a lock of their own; one that begins to wait
 /// just then tries again later.
 #[test]
 fn wait_for_idleness_begun_inside_the_wake_of_another() {

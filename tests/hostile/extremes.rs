@@ -1,4 +1,4 @@
-//! Names and numbers that nobody would choose.
+//! Names and numbers that no sane program has.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -43,7 +43,7 @@ fn any_text_is_a_name() {
     assert!(registry.names().is_empty());
 }
 
-/// Whoever reads a log cannot be deceived by a name: what is printed is escaped.
+/// A reader of a log cannot be deceived by a name: what is printed is escaped.
 #[test]
 fn names_are_escaped_where_they_are_printed() {
     for name in names() {

@@ -89,7 +89,7 @@ impl<F: Future + Unpin> Task<F> {
     }
 }
 
-/// Runs requests as they are woken, drops what they get, until nobody is woken any more; then all
+/// Runs requests as they are woken, drops what they get, until none is woken any more; then all
 /// must have been answered (I3). Returns how many were granted.
 pub(crate) fn run_to_the_end<F>(tasks: &mut [Task<F>]) -> usize
 where
@@ -109,6 +109,6 @@ where
         }
     }
     let left = tasks.iter().filter(|task| !task.is_done()).count();
-    assert_eq!(left, 0, "of {} that waited nobody has woken {left}", tasks.len());
+    assert_eq!(left, 0, "of {} that waited, {left} have not been woken", tasks.len());
     granted
 }

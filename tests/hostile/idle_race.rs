@@ -16,7 +16,7 @@ struct TakesAndReleases(Arc<Limiter>);
 impl Wake for TakesAndReleases {
     fn wake(self: Arc<Self>) {
         if let Ok(permit) = self.0.try_acquire() {
-            // Long enough for somebody who has begun to listen to find the limiter busy.
+            // Long enough for a task that has begun to listen to find the limiter busy.
             for _ in 0..500 {
                 std::hint::spin_loop();
             }
@@ -25,8 +25,8 @@ impl Wake for TakesAndReleases {
     }
 }
 
-/// A waker of one who waits for idleness may acquire and release. If meanwhile another begins to
-/// wait, there is somebody to be told of the new idle moment, under the lock that is held for the
+/// The waker of a task that waits for idleness may acquire and release. If meanwhile another begins to
+/// wait, it has to be told of the new idle moment, under the lock that is held for the
 /// old one.
 ///
 /// It takes two threads in a narrow place, so it is tried for a while.

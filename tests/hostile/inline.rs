@@ -11,7 +11,7 @@ use crate::common::{assert_at_rest, must_end};
 use crate::hooks::{Hook, Task};
 use crate::wakers::{CEILING, Scene};
 
-/// Polls its request inside `wake`, on the stack of whoever wakes it.
+/// Polls its request inside `wake`, on the stack of the caller.
 struct Inline {
     request: Mutex<Option<AcquireOwned>>,
     polls: Mutex<usize>,

@@ -108,8 +108,8 @@ fn head_whose_waker_panicked_may_be_dropped() {
 }
 
 /// When a waiter in the queue is called to the seat, the line stands from then on. What is out can
-/// be given back, newcomers are served if they may overtake, and closing still refuses whoever
-/// comes.
+/// be given back, newcomers are served if they may overtake, and closing still refuses later
+/// requests.
 #[test]
 fn waiter_called_to_the_seat_whose_waker_panics_costs_the_line_and_no_permit() {
     must_end(|| {

@@ -19,7 +19,7 @@ enum Place {
     Seat,
     /// In the queue, called with a permit of its own: woken under the queue's lock.
     Handed,
-    /// Waiting for the limiter to be idle: woken under the lock of those who do.
+    /// Waiting for the limiter to be idle: woken under a lock of its own.
     Idle,
 }
 
@@ -58,7 +58,7 @@ impl Scene {
         self.kept.lock().unwrap().extend(permit);
     }
 
-    /// Ends everything that the waker has begun, lets everybody run, and looks for what is lost.
+    /// Ends everything that the waker has begun, lets all tasks run, and looks for what is lost.
     pub(crate) fn end(&self, held: Vec<OwnedPermit>, tasks: &mut [Task<AcquireOwned>]) {
         let kept = std::mem::take(&mut *self.kept.lock().unwrap());
         drop((held, kept));
@@ -210,7 +210,7 @@ fn wakers_may_read() {
     });
 }
 
-/// A request takes its place in line when it is polled: until then it is nobody's business.
+/// A request takes its place in line when it is polled: until then it concerns no other.
 #[test]
 fn wakers_may_make_requests_and_drop_them_unpolled() {
     everywhere(|scene| {
@@ -249,12 +249,11 @@ fn wakers_may_drop_the_limiter() {
         drop(permit);
         assert_at_rest(&limiter);
         drop(limiter);
-        assert!(weak.upgrade().is_none(), "kept alive by nobody");
+        assert!(weak.upgrade().is_none(), "nothing keeps it alive");
     });
 }
 
-/// Whoever lets go of everything at once, from the waker: the permits, the requests' handles and
-/// the limiter.
+/// Lets go of everything at once, from the waker: the permits, the requests' handles and the limiter.
 #[test]
 fn wakers_may_drop_the_limiter_and_its_last_permit() {
     for queued in [false, true] {
@@ -277,7 +276,7 @@ fn wakers_may_drop_the_limiter_and_its_last_permit() {
             let asked = tasks.len();
             assert_eq!(run_to_the_end(&mut tasks), asked);
             drop(tasks);
-            assert!(weak.upgrade().is_none(), "kept alive by nobody");
+            assert!(weak.upgrade().is_none(), "nothing keeps it alive");
         });
     }
 }

@@ -43,7 +43,7 @@ pub(crate) struct Driver<'a> {
     next_id: Id,
 }
 
-/// Runs a sequence from a new limiter to one at rest. `serve`: in the end everybody is served;
+/// Runs a sequence from a new limiter to one at rest. `serve`: in the end all are served;
 /// otherwise everything is dropped where it stands.
 pub(crate) fn run(config: Config, ops: &[Op], serve: bool) {
     let clock = ManualClock::new();
@@ -77,7 +77,7 @@ pub(crate) fn run(config: Config, ops: &[Op], serve: bool) {
         driver.step(op);
     }
     if serve {
-        driver.serve_everybody();
+        driver.serve_all();
     }
     driver.come_to_rest();
 }
@@ -412,8 +412,8 @@ impl<'a> Driver<'a> {
         }
     }
 
-    /// I3, I4: with permits to be had, everybody who keeps running is served.
-    fn serve_everybody(&mut self) {
+    /// I3, I4: with permits to be had, every request that is polled is served.
+    fn serve_all(&mut self) {
         self.step(Op::Resume);
         self.step(Op::SetCeiling(self.config.max));
         while !self.caps.is_empty() {
@@ -434,7 +434,7 @@ impl<'a> Driver<'a> {
                 break;
             }
         }
-        assert!(self.tasks.is_empty(), "somebody was not served (I3)");
+        assert!(self.tasks.is_empty(), "a request was not served (I3)");
     }
 
     /// I2, I10: drops everything, and finds the limiter as good as new.

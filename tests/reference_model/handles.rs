@@ -51,7 +51,7 @@ impl Guard<'_> {
     }
 }
 
-/// Nobody keeps the waker of a request that has finished, or has been polled with another.
+/// Nothing keeps the waker of a request that has finished, or has been polled with another.
 pub(crate) fn assert_forgotten(wakes: &Arc<Wakes>) {
     assert_eq!(Arc::strong_count(wakes), 1, "a waker was kept");
 }

@@ -2,7 +2,7 @@
 //!
 //! It is told every step and what was observed after it, and panics if the step broke a promise.
 //! Where the contract leaves a choice (those already called run in any order, and which of them
-//! holds which permit is nobody's business) it takes over what it sees, if that was one of the
+//! holds which permit does not matter) it takes over what it sees, if that was one of the
 //! possible choices; everywhere else it knows the one right answer beforehand.
 
 use std::collections::VecDeque;
@@ -56,7 +56,7 @@ pub(crate) enum Newcomer {
     ExceedsMax,
     /// There is nothing for it: it is refused, or has to wait.
     Short,
-    /// All who wait have their permits and have only not run yet: it may be told to wait behind
+    /// All waiters have their permits and have only not run yet: it may be told to wait behind
     /// them, or not.
     Either,
 }
@@ -233,7 +233,7 @@ impl Reference {
         if self.config.patience > 0 || self.line.is_empty() {
             return Newcomer::Granted;
         }
-        // I4, strict: nobody who has no permits yet is overtaken. A request for several is not
+        // I4, strict: no waiter without its permits is overtaken. A request for several is not
         // served by having been handed one.
         if self.open() > self.handed || self.has_large() {
             Newcomer::Short
@@ -331,7 +331,7 @@ impl Reference {
                 assert!(gave_back || !holds_permit, "a permit was taken without leaving (I2)");
                 self.handed = handed;
                 self.line[at].called = false;
-                // Having given back a permit it is called anew, if nobody else is; that too it
+                // Having given back a permit it is called anew, if no other is; that too it
                 // has looked after in the same poll.
                 let looked = !gave_back
                     || (self.free() > 0 && self.called() == handed && self.head.is_none());
@@ -404,7 +404,7 @@ impl Reference {
         Adjusted::Changed { from, to }
     }
 
-    /// Ends a step: checks who has been woken by it and takes that over.
+    /// Ends a step: checks which requests it has woken, and takes that over.
     pub(crate) fn settle(&mut self, in_flight: usize, is_woken: impl Fn(Id) -> bool) {
         let uncalled: Vec<Id> =
             self.line.iter().filter(|waiter| !waiter.called).map(|waiter| waiter.id).collect();
@@ -435,7 +435,7 @@ impl Reference {
         }
 
         if self.closed {
-            assert_eq!(woken, uncalled, "the close did not wake everybody (I9)");
+            assert_eq!(woken, uncalled, "the close did not wake all (I9)");
             assert!(handed <= self.before.handed, "handed on after the close (I9)");
             assert!(handed <= self.line.len(), "a handed permit has no owner (I2)");
             for waiter in &mut self.line {
@@ -523,7 +523,7 @@ impl Reference {
         assert_eq!(woken, &uncalled[..woken.len()], "called out of order (I4)");
     }
 
-    /// I3, with permits free and nobody called for them.
+    /// I3, with permits free and no waiter called for them.
     fn check_first_has_seen(&mut self) {
         let fits = |n| self.fits(n);
         let Some(at) = self.line.iter().position(|waiter| !waiter.called) else {

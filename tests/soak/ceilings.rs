@@ -49,7 +49,7 @@ impl Ceilings {
     }
 }
 
-/// Moves the ceilings every millisecond, until nobody works any more.
+/// Moves the ceilings every millisecond, until no task works any more.
 pub(crate) fn move_them(soak: &'static Soak, beat: &Beat, mut rng: Rng) {
     while !soak.is_over() {
         sleep(Duration::from_millis(1));

@@ -31,7 +31,7 @@ impl Wake for Wakes {
     }
 }
 
-/// The only one who waits, so it is the head whenever it does.
+/// The only waiter of its limiter, so it is the head whenever it waits.
 pub(crate) fn wait(soak: &'static Soak, beat: &Beat, mut rng: Rng) {
     while !soak.is_stopped() {
         beat.start(Kind::HeadWait);

@@ -1,7 +1,7 @@
 //! Everything at once, for a while: tokio, smol and plain threads share the same limiters, and do
 //! to them whatever programs do: time out, abort, panic, leave futures unpolled, cancel, move the
-//! ceilings, pause. Throughout, the cap is counted by somebody else (I1), the head's wake-ups are
-//! counted (I4), and a watchdog looks for anybody who does not get on (I3, I11, I12); at the end
+//! ceilings, pause. Throughout, permits are counted apart from the limiter (I1), the head's wake-ups are
+//! counted (I4), and a watchdog looks for tasks that do not get on (I3, I11, I12); at the end
 //! everything has been given back (I2, I10).
 //!
 //! `SOAK_SECONDS` says for how long (3), `SOAK_SEED` repeats the choices of an earlier run, though
@@ -130,7 +130,7 @@ fn everything_at_once() {
     for thread in threads {
         thread.join().expect("it does not panic");
     }
-    // Only now: who works may need a ceiling that is raised again.
+    // Only now: tasks that work may need a ceiling that is raised again.
     soak.set_over();
     for mover in movers {
         mover.join().expect("it does not panic");

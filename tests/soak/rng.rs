@@ -42,7 +42,7 @@ impl Rng {
         Duration::from_micros(self.below(most + 1) as u64)
     }
 
-    /// A generator for somebody else.
+    /// A generator for another task.
     pub(crate) fn fork(&mut self) -> Self {
         Self::new(self.next(), 0)
     }

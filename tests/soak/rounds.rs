@@ -37,9 +37,8 @@ pub(crate) async fn work(soak: &'static Soak, runtime: Runtime, name: String, mu
     beat.end();
 }
 
-/// I11: those who wait for the limiter to be idle are told when it is, once and for all. Few are at
-/// work and soon nobody is, so that a wake-up that is lost is not made good by the next release
-/// (I3, I10).
+/// I11: tasks that wait for the limiter to be idle are told when it is, once and for all. Few tasks work,
+/// and soon none does, so that a wake-up that is lost is not made good by the next release (I3, I10).
 async fn latch(limiter: &Arc<Limiter>, runtime: &Runtime, rng: &mut Rng) {
     let first = limiter.try_acquire().expect("nobody else is there");
     let mut latch = pin!(limiter.wait());
@@ -57,7 +56,7 @@ async fn latch(limiter: &Arc<Limiter>, runtime: &Runtime, rng: &mut Rng) {
                     drop(permit);
                     continue;
                 }
-                // What one who leaves does not pass on is made up for by nobody here.
+                // If a request that leaves fails to pass a permit on, no other makes up for it here.
                 let _unseen = poll_once(&mut request).await;
                 for _ in 0..rng.below(4) {
                     here.yield_now().await;
@@ -81,7 +80,7 @@ async fn latch(limiter: &Arc<Limiter>, runtime: &Runtime, rng: &mut Rng) {
     for job in jobs {
         job.join().await;
     }
-    // It has been idle. That work starts again takes it back from nobody.
+    // It has been idle, and that stays true for every waiter when work starts again.
     let again = limiter.try_acquire();
     assert!(poll_once(latch.as_mut()).await.is_some(), "not told: {limiter:?}");
     drop(again);
@@ -92,7 +91,7 @@ async fn latch(limiter: &Arc<Limiter>, runtime: &Runtime, rng: &mut Rng) {
     assert_eq!(told.load(SeqCst), asked);
 }
 
-/// I9: all who wait are refused, and it is idle when the last permit is back.
+/// I9: all waiters are refused, and it is idle when the last permit is back.
 async fn close(limiter: &Arc<Limiter>, runtime: &Runtime, rng: &mut Rng) {
     let all = limiter.try_acquire_many_owned(limiter.ceiling()).expect("nobody else is there");
     let mut jobs = Vec::new();

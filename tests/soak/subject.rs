@@ -14,8 +14,8 @@ use crate::rng::Rng;
 pub(crate) enum Bound {
     /// Its ceiling, which stays.
     Exact,
-    /// The largest ceiling in force since the request was made, as logged by the only one who
-    /// moves it.
+    /// The largest ceiling in force since the request was made, as logged by the only task
+    /// that moves it.
     Logged(Ceilings),
     /// Its largest ceiling: several move it.
     Max,
@@ -132,7 +132,7 @@ impl Subject {
         }
     }
 
-    /// Everything was given back, nobody waits, and all of it can be had (I2, I10, I11).
+    /// Everything was given back, no request waits, and all of it can be had (I2, I10, I11).
     pub(crate) fn assert_at_rest(&'static self) {
         let limiter = &self.limiter;
         assert_eq!(self.used.load(SeqCst), 0, "miscounted here: {limiter:?}");

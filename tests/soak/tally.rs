@@ -46,7 +46,7 @@ kinds! {
     Barge,
     Round,
     Close,
-    // By those who move the ceilings.
+    // By the tasks that move the ceilings.
     Up,
     Down,
     SetCeiling,

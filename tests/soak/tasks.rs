@@ -167,7 +167,7 @@ async fn panic(subject: &'static Subject, n: usize, runtime: &Runtime, rng: &mut
         let held = subject.acquire(n).await;
         let mut waits = pin!(subject.acquire_owned(1));
         for _ in 0..polls {
-            // Not awaited: with something in hand nobody may wait for more.
+            // Not awaited: a task that holds permits must not wait for more.
             if poll_once(waits.as_mut()).await.is_some() {
                 break;
             }
@@ -182,8 +182,8 @@ async fn panic(subject: &'static Subject, n: usize, runtime: &Runtime, rng: &mut
     }
 }
 
-/// Futures that are polled only when somebody looks after all of them, and for a while nobody
-/// does: they may have been called, or handed a permit, or hold one.
+/// Futures that are polled only when their task looks after all of them, which for a while it does not:
+/// they may have been called, or handed a permit, or hold one.
 async fn unordered(subject: &'static Subject, runtime: &Runtime, rng: &mut Rng) {
     let mut all = FuturesUnordered::new();
     for _ in 0..=rng.below(8) {
@@ -200,7 +200,7 @@ async fn unordered(subject: &'static Subject, runtime: &Runtime, rng: &mut Rng) 
     }
     match rng.below(8) {
         0 => runtime.sleep(rng.micros(3_000)).await,
-        // Meanwhile somebody tries to get past them.
+        // Meanwhile newcomers try to get past them.
         _ => {
             for _ in 0..rng.below(8) {
                 drop(subject.try_acquire(1));

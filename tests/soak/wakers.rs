@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use crate::rng::Rng;
 use crate::subject::Subject;
 
-/// Takes permits and gives them back before it wakes whom it has to.
+/// Takes permits and gives them back before it wakes its task.
 struct Meddler {
     subject: &'static Subject,
     inner: Waker,

@@ -1,4 +1,4 @@
-//! Who works, for how long, and what is done when one does not get on.
+//! The tasks and threads that work, for how long, and what is done when one does not get on.
 
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -17,7 +17,7 @@ const LIMIT: Duration = Duration::from_secs(20);
 
 pub(crate) struct Soak {
     pub(crate) subjects: Vec<Subject>,
-    /// The dedicated limiter of those who barge.
+    /// The dedicated limiter of the barging tasks.
     pub(crate) barged: Limiter,
     /// Limiters that live for a round.
     rounds: Mutex<Vec<Arc<Limiter>>>,
@@ -25,11 +25,11 @@ pub(crate) struct Soak {
     seed: u64,
     /// No operation is begun any more.
     stopped: AtomicBool,
-    /// Nobody is at work who would need the ceilings to move.
+    /// No task is at work that would need the ceilings to move.
     over: AtomicBool,
 }
 
-/// One who works: shows that it gets on.
+/// One that works: shows that it gets on.
 pub(crate) struct Beat {
     name: String,
     kind: Mutex<Kind>,
@@ -77,7 +77,7 @@ impl Soak {
             over: AtomicBool::new(false),
         }));
         // Any panic but those that are part of the work, which do not come here, is a failure.
-        // It is told at once: in a task nobody might ask for it while the others hang.
+        // A panic is told at once: in a task it might not be asked for while the others hang.
         std::panic::set_hook(Box::new(move |info| soak.give_up(&info.to_string())));
         std::thread::spawn(move || soak.watch());
         soak
@@ -118,7 +118,7 @@ impl Soak {
         self.over.load(Relaxed)
     }
 
-    /// Looks after everybody, for each of them alone: one who hangs is not to be overlooked
+    /// Looks after each of them alone: one that hangs is not to be overlooked
     /// because the others get on.
     fn watch(&self) {
         // What each had done, and when it was first seen to have.
@@ -140,7 +140,7 @@ impl Soak {
         }
     }
 
-    /// Tells what is known and ends the process: somebody may hang who could not be stopped.
+    /// Tells what is known and ends the process: a thread that hangs could not be stopped.
     fn give_up(&self, why: &str) -> ! {
         let mut text = format!("{why}\nSOAK_SEED={}\n", self.seed);
         for subject in &self.subjects {

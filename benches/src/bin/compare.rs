@@ -126,7 +126,7 @@ fn notes() -> &'static str {
      distance of the quartiles of grmgr's own figure as a share of it. – : does not offer it (saa \
      has at most 63 permits).\n\n\
      \\* async-lock is shown and not counted as a peer: of two releases before the first waiter \
-     runs, the second wakes nobody.\n\n"
+     runs, the second wakes no waiter.\n\n"
 }
 
 fn draw(file: &str, quick: bool, watchdog: &Watchdog) -> Result<(), Box<dyn std::error::Error>> {

@@ -1,8 +1,8 @@
 //! The textbook semaphore, a counter under a mutex and a condition variable, twice: over std and
 //! over parking_lot. For the blocking rows; nothing here can be awaited.
 //!
-//! Both count who waits: std's condition variable makes a system call for every notification, also
-//! when nobody is there to hear it.
+//! Both count the waiters: std's condition variable makes a system call for every notification, also
+//! without a waiter.
 
 use super::{BlockingPeer, Kind, Peer};
 
@@ -24,7 +24,7 @@ impl State {
         free
     }
 
-    /// Whether somebody must be told.
+    /// Whether a waiter must be told.
     #[inline]
     fn give_back(&mut self) -> bool {
         self.free += 1;

@@ -128,7 +128,7 @@ impl Peer for LeastFuture {
     #[inline]
     fn try_acquire(&self) -> Option<SecondRmw<'_>> {
         let word = self.word.load(Ordering::Relaxed);
-        // Anybody who waits makes it larger than the ceiling.
+        // Any waiter makes it larger than the ceiling.
         (word < self.ceiling && self.exchange(word, word + 1)).then(|| SecondRmw(&self.word))
     }
 }

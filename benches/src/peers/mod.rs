@@ -35,7 +35,7 @@ pub enum Kind {
     /// A peer that "no peer ahead" is about.
     Counted,
     /// Shown for information. async-lock's semaphore loses wake-ups: of two releases before the
-    /// first waiter runs, the second notifies nobody. Being fast that way does not count.
+    /// first waiter runs, the second notifies no waiter. Being fast that way does not count.
     Shown,
     /// Not a limiter: the least that the same work can cost.
     Floor,

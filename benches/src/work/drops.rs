@@ -40,7 +40,7 @@ fn timed_drop<T>(permit: T) -> f64 {
     start.elapsed().as_nanos() as f64
 }
 
-/// With nobody else there.
+/// Without other tasks.
 pub fn uncontended<P: Peer>(ops: u64) -> Drops {
     let limiter = P::new(1);
     let mut drops = Vec::with_capacity(ops as usize);

@@ -56,7 +56,7 @@ pub fn raise_with_waiters<P: Raise, E: Exec>(waiting: usize) -> Vec<f64> {
     vec![call.as_secs_f64() * 1e6, last.as_secs_f64() * 1e6]
 }
 
-/// Up by one and down by one, with nobody waiting.
+/// Up by one and down by one, without waiters.
 pub fn up_and_down<P: Lower>(ops: u64) -> Took {
     let limiter = P::new_raisable(32, 64);
     super::exec::timed(ops, || {

@@ -174,7 +174,7 @@ mod tests {
     use crate::peers::{Kind, Peer, Tokio};
     use crate::work::exec::{SmolExec, TokioExec, TokioLocalExec};
 
-    /// Has no line at all: whoever looks while a permit is free has it.
+    /// Has no line at all: the first to look while a permit is free has it.
     struct Barging {
         free: AtomicUsize,
     }

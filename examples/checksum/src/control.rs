@@ -70,7 +70,7 @@ impl Controls {
         }
     }
 
-    /// Ends the work: who waits for a place, or asks for one later, is turned away.
+    /// Ends the work: files that wait for a place, or ask for one later, are turned away.
     pub(crate) fn stop(&self) {
         for stage in &self.stages {
             stage.limiter().close();
@@ -141,7 +141,7 @@ pub(crate) async fn stop_at_signal(controls: Arc<Controls>) -> std::io::Result<(
 }
 
 impl Script {
-    /// Refuses ceilings that the limiters would clamp: whoever wrote them wants to know.
+    /// Refuses ceilings that the limiters would clamp: the author of the script wants to know.
     pub(crate) fn check(&self, stages: &[Arc<Stage>]) -> Result<(), String> {
         for step in &self.steps {
             let Action::Adjust(Adjust::To(n)) = step.action else { continue };

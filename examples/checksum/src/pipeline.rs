@@ -49,7 +49,7 @@ impl Pipeline {
                     }
                     Err(_closed) => return,
                 },
-                // Fails if nobody listens any more; then the limiter is closed, too.
+                // Fails if the receiver has gone; then the limiter is closed, too.
                 Err(failed) => {
                     let _ = self.outcomes.blocking_send(failed);
                 }

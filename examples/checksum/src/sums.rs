@@ -96,7 +96,7 @@ fn name_bytes(path: &Path) -> std::borrow::Cow<'_, [u8]> {
     path.to_string_lossy().into_owned().into_bytes().into()
 }
 
-/// A new file as anybody would make one; by default only its owner could read it.
+/// A new file with the usual permissions; by default only its owner could read it.
 #[cfg(unix)]
 fn new_file(folder: &Path) -> io::Result<tempfile::NamedTempFile> {
     use std::os::unix::fs::PermissionsExt;
