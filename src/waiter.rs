@@ -426,7 +426,6 @@ impl Leave<'_> {
     /// Likewise from the list.
     #[cfg(feature = "std")]
     fn list(&mut self, entry: Entry) -> usize {
-        self.looks = true;
         let (left, waker) = self.cell.list.remove(entry);
         self.waker = waker;
         match left {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use grmgr::{AcquireOwned, Limiter, OwnedPermit};
+use grmgr::{AcquireError, AcquireOwned, Limiter, OwnedPermit};
 use loom_tests::{
     Task, acquire, assert_at_rest, model, request, run_all, serve, serve_all, spawn, strict,
 };
@@ -487,5 +487,32 @@ fn grant_meets_another_waker() {
         run_all(&mut [&mut unit]);
         drop((unit.output().unwrap(), large.output().unwrap()));
         assert_at_rest(&limiter, 3);
+    });
+}
+
+/// Two newcomers for one place: the one that is refused has left the list again.
+#[test]
+fn refused_newcomer_leaves_the_list() {
+    model(|| {
+        let limiter = Limiter::builder("").ceiling(2).max_waiting(2).patience(0).build().unwrap();
+        let limiter = Arc::new(limiter);
+        let held = limiter.try_acquire_many_owned(2).unwrap();
+        let mut head = request(&limiter, 1);
+        let other = spawn({
+            let limiter = limiter.clone();
+            move || Task::start(limiter.acquire_many_owned(2))
+        });
+        let mut large = Task::start(limiter.acquire_many_owned(2));
+        let mut other = other.join().unwrap();
+        assert!(large.is_done() != other.is_done(), "one place, and one of two has it");
+        drop(held);
+        serve_all(&mut [&mut head]);
+        large.run();
+        other.run();
+        let refused = AcquireError::QueueFull { max_waiting: 2 };
+        let results = [large.output(), other.output()];
+        assert_eq!(results.iter().filter(|it| it.as_ref().err() == Some(&refused)).count(), 1);
+        drop(results);
+        assert_at_rest(&limiter, 2);
     });
 }

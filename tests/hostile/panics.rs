@@ -57,6 +57,25 @@ fn head_whose_waker_panics_costs_nobody_elses_wake_up() {
     });
 }
 
+/// I18: nor those of waiters that are granted their permits where they sleep.
+#[test]
+fn granted_waiter_whose_waker_panics_costs_nobody_elses_wake_up() {
+    must_end(|| {
+        let limiter = Arc::new(Limiter::new("panics", 5));
+        let permits = limiter.try_acquire_many_owned(5).unwrap();
+        let mut head = Task::waiting(limiter.acquire_owned(), quiet());
+        let mut large = Task::waiting(limiter.acquire_many_owned(2), panicking());
+        let mut behind = [(); 3].map(|()| Task::waiting(limiter.acquire_owned(), quiet()));
+        assert!(catch_unwind(AssertUnwindSafe(|| drop(permits))).is_err());
+        assert_eq!(behind.each_ref().map(|task| task.hook().wakes()), [1, 1, 0]);
+        assert_eq!(limiter.in_flight(), 4, "one is for the head");
+        drop(large.run().expect("it was woken, as far as it goes").unwrap());
+        assert_eq!(run_to_the_end(&mut behind), 3);
+        drop(head.run().expect("it was woken").unwrap());
+        assert_at_rest(&limiter);
+    });
+}
+
 /// A waker that panics when the last of it is dropped.
 struct Bomb;
 
