@@ -352,8 +352,9 @@ fn two_releases_grant_a_large_request_behind_a_unit() {
     });
 }
 
-/// A unit that finds no large request in line sleeps in the queue; one that enters meanwhile, in the list
-/// behind it. Whatever is known of the two, each is served.
+/// A unit that finds no large request in line sleeps in the queue, and a large request that enters
+/// meanwhile in the list. Whatever was known of the two at first, no later request is served before the
+/// unit.
 #[test]
 fn unit_that_enters_the_queue_meets_the_first_in_the_list() {
     model(|| {
@@ -368,14 +369,60 @@ fn unit_that_enters_the_queue_meets_the_first_in_the_list() {
         let mut large = request(&limiter, 2);
         releaser.join().unwrap();
         let mut unit = newcomer.join().unwrap();
+        let mut last = request(&limiter, 2);
         drop(second);
         while !(head.is_done() && large.is_done() && unit.is_done()) {
             let ran = head.run() | large.run() | unit.run();
+            assert!(ran && !last.is_woken(), "a later request is served first (I4)");
             drop((head.take(), large.take(), unit.take()));
-            assert!(ran, "asleep beside free permits (I3)");
         }
         drop((head, large, unit));
+        serve_all(&mut [&mut last]);
         assert_at_rest(&limiter, 2);
+    });
+}
+
+/// A release that comes when a large request has just been granted its permits sees the unit behind it.
+#[test]
+fn release_meets_the_grant_of_the_one_in_front() {
+    model(|| {
+        let limiter = strict(4);
+        let first = limiter.try_acquire_many_owned(3).unwrap();
+        let second = limiter.try_acquire_owned().unwrap();
+        let mut head = request(&limiter, 1);
+        let mut large = request(&limiter, 2);
+        let mut unit = request(&limiter, 1);
+        let releaser = spawn(move || drop(first));
+        drop(second);
+        releaser.join().unwrap();
+        assert!(head.is_woken() && large.is_woken() && unit.is_woken(), "asleep beside a permit");
+        run_all(&mut [&mut head, &mut large, &mut unit]);
+        drop((head.output().unwrap(), large.output().unwrap(), unit.output().unwrap()));
+        assert_at_rest(&limiter, 4);
+    });
+}
+
+/// A large request is about to take the seat asleep when another permit comes. What it wants is not taken
+/// for what a later head wants.
+#[test]
+fn large_request_about_to_sit_meets_a_release() {
+    model(|| {
+        let limiter = strict(3);
+        let [first, second, third] = [(); 3].map(|()| limiter.try_acquire_owned().unwrap());
+        let head = request(&limiter, 1);
+        let mut large = request(&limiter, 2);
+        head.cancel();
+        let releaser = spawn(move || drop(first));
+        drop(second);
+        releaser.join().unwrap();
+        large.run();
+        let full = large.output().unwrap();
+        let mut unit = request(&limiter, 1);
+        drop(third);
+        unit.run();
+        assert!(unit.is_done(), "sleeps beside a free permit (I3)");
+        drop((unit.output().unwrap(), full));
+        assert_at_rest(&limiter, 3);
     });
 }
 
