@@ -239,7 +239,7 @@ impl<P> LimitLayer<P, Errors> {
     /// # let limiter = Limiter::new("api", 8);
     /// let layer = LimitLayer::new(limiter).shed().respond();
     /// ```
-    pub fn respond(self) -> LimitLayer<P, Answers<fn(&Overloaded) -> Response<Bytes>>> {
+    pub fn respond(self) -> LimitLayer<P, Answers> {
         self.hold(Until::Body).respond()
     }
 
@@ -269,7 +269,7 @@ impl<P> LimitLayer<P, Errors> {
 
 impl<P> LimitLayer<P, HttpErrors> {
     /// Answers a request that is turned away: [`respond`](LimitLayer::respond).
-    pub fn respond(self) -> LimitLayer<P, Answers<fn(&Overloaded) -> Response<Bytes>>> {
+    pub fn respond(self) -> LimitLayer<P, Answers> {
         self.respond_with(Overloaded::response)
     }
 

@@ -48,7 +48,7 @@ pub use body::LimitBody;
 pub use error::{Overloaded, Reason};
 pub use future::ResponseFuture;
 pub use layer::LimitLayer;
-pub use mode::{Answers, BoxError, Errors, HttpErrors, Mode, Until};
+pub use mode::{Answer, Answers, BoxError, Errors, HttpErrors, Mode, Until};
 pub use pick::{Limiters, PerKey, Pick, Weighted};
 pub use service::Limit;
 

@@ -122,11 +122,14 @@ where
     }
 }
 
+/// The function behind [`LimitLayer::respond`](crate::LimitLayer::respond): [`Overloaded::response`].
+pub type Answer = fn(&Overloaded) -> Response<Bytes>;
+
 /// HTTP services: the body carries the permit, and a request that is turned away is answered.
 ///
 /// From [`LimitLayer::respond`](crate::LimitLayer::respond).
 #[derive(Clone)]
-pub struct Answers<A> {
+pub struct Answers<A = Answer> {
     pub(crate) until: Until,
     pub(crate) answer: A,
 }
