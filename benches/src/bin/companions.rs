@@ -44,7 +44,7 @@ fn main() -> ExitCode {
     let options: Vec<String> = args().skip(1).collect();
     let has = |option: &str| options.iter().any(|given| given == option);
     if let Some(unknown) =
-        options.iter().find(|given| !["--quick", "--check"].contains(&given.as_str()))
+        options.iter().find(|given| !["--quick", "--check", "--tower"].contains(&given.as_str()))
     {
         eprintln!("unknown option {unknown}: there are --quick and --check");
         return ExitCode::FAILURE;
@@ -61,8 +61,11 @@ fn main() -> ExitCode {
     met &= http(&size);
     met &= route(&size);
     met &= busy(&size);
+    if has("--tower") {
+        return ExitCode::SUCCESS;
+    }
     println!("\nnanoseconds an item, 32 at once\n");
-    for yields in [0, 1, 4] {
+    for yields in [0, 1, 4, 16] {
         met &= fixed(&size, yields);
     }
     println!("\nitems a second, each of which takes 1 ms\n");
@@ -118,6 +121,8 @@ fn limiter(ceiling: usize) -> Handle {
     Limiter::builder("bench").ceiling(ceiling).max(64).build().expect("it makes sense").into()
 }
 
+static STATIC: Limiter = Limiter::const_new("bench", 8);
+
 /// As many requests, one after the other, each on a clone, as servers do it.
 fn requests<S, R>(service: S, size: &Size, request: impl Fn() -> R) -> impl FnMut()
 where
@@ -146,6 +151,10 @@ fn free(size: &Size) -> bool {
             Box::new(requests(ConcurrencyLimitLayer::new(8).layer(inner), size, || 1)),
         ),
         ("grmgr", Box::new(requests(ours.layer(inner), size, || 1))),
+        (
+            "grmgr, limiter in a static",
+            Box::new(requests(LimitLayer::new(&STATIC).layer(inner), size, || 1)),
+        ),
         ("grmgr, queue_for", Box::new(requests(in_time.layer(inner), size, || 1))),
         ("grmgr, shed", Box::new(requests(shed.layer(inner), size, || 1))),
         ("(no limit)", Box::new(requests(inner, size, || 1))),
@@ -162,12 +171,14 @@ fn http(size: &Size) -> bool {
     });
     let ask = || Request::new(());
     let ours = LimitLayer::new(limiter(8)).respond();
+    let of_static = LimitLayer::new(&STATIC).respond().layer(inner);
     let runs: Vec<Run<'_>> = vec![
         (
             "tower ConcurrencyLimit",
             Box::new(requests(ConcurrencyLimitLayer::new(8).layer(inner), size, ask)),
         ),
         ("grmgr, until the body ends, answering", Box::new(requests(ours.layer(inner), size, ask))),
+        ("the same, limiter in a static", Box::new(requests(of_static, size, ask))),
         ("(no limit)", Box::new(requests(inner, size, ask))),
     ];
     row("an HTTP service, permits free", size, size.requests, TOWER, runs)
@@ -181,10 +192,13 @@ fn route(size: &Size) -> bool {
     let inner = BoxCloneSyncService::new(inner);
     let ask = || Request::new(());
     let ours = BoxCloneSyncService::new(LimitLayer::new(limiter(8)).respond().layer(inner.clone()));
+    let of_static = LimitLayer::new(&STATIC).respond().layer(inner.clone());
+    let of_static = BoxCloneSyncService::new(of_static);
     let theirs = BoxCloneSyncService::new(ConcurrencyLimitLayer::new(8).layer(inner.clone()));
     let runs: Vec<Run<'_>> = vec![
         ("tower ConcurrencyLimit", Box::new(requests(theirs, size, ask))),
         ("grmgr, until the body ends, answering", Box::new(requests(ours, size, ask))),
+        ("the same, limiter in a static", Box::new(requests(of_static, size, ask))),
         ("(no limit)", Box::new(requests(inner, size, ask))),
     ];
     row("a boxed HTTP service, as in axum's router, permits free", size, size.requests, TOWER, runs)

@@ -81,26 +81,39 @@ where
         cx: &mut Context<'_>,
         consumer: Consumer,
     ) -> Poll<Option<F::Output>> {
+        // Nothing begins before these are taken: it would stand still with its permits meanwhile.
+        let ready = self.as_mut().project().outputs.pop_front();
+        if ready.is_some() {
+            return self.yielded(ready);
+        }
         let mut output = None;
         loop {
             let this = self.as_mut().project();
             // Everything that is ready, so that its permits are back also if the consumer is slow.
-            while let Poll::Ready(Some(ready)) = this.running.poll_output(cx) {
+            while this.running.len() > 0
+                && let Poll::Ready(Some(ready)) = this.running.poll_output(cx)
+            {
                 this.outputs.push_back(ready);
             }
             output = output.or_else(|| this.outputs.pop_front());
-            if output.as_ref().is_some_and(F::ends) {
-                self.stop();
-                return Poll::Ready(output);
-            }
             let leaves = output.is_some() && consumer == Consumer::Leaves;
-            if !self.as_mut().fill(cx, leaves) {
+            if output.as_ref().is_some_and(F::ends) || !self.as_mut().fill(cx, leaves) {
                 break;
             }
-            // What has begun now is polled once before the consumer may leave.
+            // What has begun is polled once before the consumer may leave.
+        }
+        if output.is_some() {
+            return self.yielded(output);
         }
         let over = self.source.is_none() && self.buffered() == 0;
-        if output.is_some() || over { Poll::Ready(output) } else { Poll::Pending }
+        if over { Poll::Ready(None) } else { Poll::Pending }
+    }
+
+    fn yielded(self: Pin<&mut Self>, output: Option<F::Output>) -> Poll<Option<F::Output>> {
+        if output.as_ref().is_some_and(F::ends) {
+            self.stop();
+        }
+        Poll::Ready(output)
     }
 
     /// Begins as much as there are items and permits for; returns whether anything has begun.

@@ -44,7 +44,9 @@ pin_project! {
     #[project = StageProj]
     enum Stage<S, Request, F> {
         // Asks for a permit. What it is for comes out with it.
-        Asking { limiter: Handle, ask: Ask, call: Option<(S, Request)> },
+        Asking { limiter: Handle, n: usize, queue: Queue, call: Option<(S, Request)> },
+        // In a box: most need not wait, and are the smaller for it.
+        InLine { limiter: Handle, wait: Box<Wait>, call: Option<(S, Request)> },
         // The future before the permit: it is to be dropped under it.
         Working { #[pin] work: F, permit: Option<OwnedPermit> },
         // No limiter was chosen, or the future is over.
@@ -52,48 +54,55 @@ pin_project! {
     }
 }
 
-enum Ask {
-    Once(usize),
-    InLine(AcquireOwned, Patience),
+/// A place in line, and how long the request stays there.
+struct Wait {
+    request: AcquireOwned,
+    patience: Option<(Duration, Sleep)>,
 }
 
-enum Patience {
-    Endless,
-    /// The queue has the time and the timer.
-    Fresh(Queue),
-    Ends(Duration, Sleep),
-}
+impl Wait {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<OwnedPermit, Reason>> {
+        match Pin::new(&mut self.request).poll(cx) {
+            Poll::Ready(granted) => Poll::Ready(granted.map_err(Reason::of)),
+            Poll::Pending => self.poll_patience(cx).map(Err),
+        }
+    }
 
-impl Patience {
-    /// Ready when the request has waited long enough. Not called before it has to wait.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Duration> {
-        if let Self::Fresh(queue) = self {
-            *self = match queue {
-                Queue::For(limit, timer) => Self::Ends(*limit, timer(*limit)),
-                Queue::Forever | Queue::Shed => Self::Endless,
-            };
-        }
-        match self {
-            Self::Ends(limit, sleep) => sleep.as_mut().poll(cx).map(|()| *limit),
-            _ => Poll::Pending,
-        }
+    fn poll_patience(&mut self, cx: &mut Context<'_>) -> Poll<Reason> {
+        let Some((after, sleep)) = &mut self.patience else { return Poll::Pending };
+        sleep.as_mut().poll(cx).map(|()| Reason::TimedOut { after: *after })
     }
 }
 
-impl Ask {
-    fn poll(
-        &mut self,
-        limiter: &Handle,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<OwnedPermit, Reason>> {
-        match self {
-            Self::Once(n) => {
-                Poll::Ready(limiter.try_acquire_many_owned(*n).map_err(Reason::of_try))
+/// The first look: a permit, a refusal, or a place in line.
+enum Asked {
+    Permit(OwnedPermit),
+    Refused(Reason),
+    Waits(Box<Wait>),
+}
+
+#[inline]
+fn ask(limiter: &Handle, n: usize, queue: &Queue, cx: &mut Context<'_>) -> Asked {
+    if let Queue::Shed = queue {
+        return match limiter.try_acquire_many_owned(n) {
+            Ok(permit) => Asked::Permit(permit),
+            Err(error) => Asked::Refused(Reason::of_try(error)),
+        };
+    }
+    let mut request = limiter.acquire_many_owned(n);
+    match Pin::new(&mut request).poll(cx) {
+        Poll::Ready(Ok(permit)) => Asked::Permit(permit),
+        Poll::Ready(Err(error)) => Asked::Refused(Reason::of(error)),
+        Poll::Pending => {
+            let patience = match queue {
+                Queue::For(limit, timer) => Some((*limit, timer.sleep(*limit))),
+                Queue::Forever | Queue::Shed => None,
+            };
+            let mut wait = Box::new(Wait { request, patience });
+            match wait.poll_patience(cx) {
+                Poll::Ready(reason) => Asked::Refused(reason),
+                Poll::Pending => Asked::Waits(wait),
             }
-            Self::InLine(request, patience) => match Pin::new(request).poll(cx) {
-                Poll::Ready(granted) => Poll::Ready(granted.map_err(Reason::of)),
-                Poll::Pending => patience.poll(cx).map(|after| Err(Reason::TimedOut { after })),
-            },
         }
     }
 }
@@ -105,23 +114,14 @@ where
 {
     pub(crate) fn new(
         picked: Option<(Handle, usize)>,
-        queue: &Queue,
+        queue: Queue,
         call: (S, Request),
         mode: M,
         retry_after: Duration,
     ) -> Self {
         let asker = mode.asker(&call.1);
         let stage = match picked {
-            Some((limiter, n)) => {
-                let ask = match queue {
-                    Queue::Shed => Ask::Once(n),
-                    Queue::Forever => Ask::InLine(limiter.acquire_many_owned(n), Patience::Endless),
-                    Queue::For(..) => {
-                        Ask::InLine(limiter.acquire_many_owned(n), Patience::Fresh(queue.clone()))
-                    }
-                };
-                Stage::Asking { limiter, ask, call: Some(call) }
-            }
+            Some((limiter, n)) => Stage::Asking { limiter, n, queue, call: Some(call) },
             None => Stage::Over { panicked: true },
         };
         Self { stage, asker, mode, retry_after }
@@ -139,10 +139,24 @@ where
         let mut this = self.project();
         loop {
             let (limiter, reason) = match this.stage.as_mut().project() {
-                StageProj::Asking { limiter, ask, call } => match ready!(ask.poll(limiter, cx)) {
+                StageProj::Asking { limiter, n, queue, call } => {
+                    match ask(limiter, *n, queue, cx) {
+                        Asked::Permit(permit) => {
+                            let work = begin(call);
+                            this.stage.set(Stage::Working { work, permit: Some(permit) });
+                            continue;
+                        }
+                        Asked::Waits(wait) => {
+                            let (limiter, call) = (limiter.clone(), call.take());
+                            this.stage.set(Stage::InLine { limiter, wait, call });
+                            return Poll::Pending;
+                        }
+                        Asked::Refused(reason) => (Some(limiter.clone()), reason),
+                    }
+                }
+                StageProj::InLine { limiter, wait, call } => match ready!(wait.poll(cx)) {
                     Ok(permit) => {
-                        let (mut service, request) = call.take().expect(POLLED_AGAIN);
-                        let work = service.call(request);
+                        let work = begin(call);
                         this.stage.set(Stage::Working { work, permit: Some(permit) });
                         continue;
                     }
@@ -173,6 +187,13 @@ where
     }
 }
 
+/// Calls the service. What is left of that goes.
+#[inline]
+fn begin<S: Service<Request>, Request>(call: &mut Option<(S, Request)>) -> S::Future {
+    let (mut service, request) = call.take().expect(POLLED_AGAIN);
+    service.call(request)
+}
+
 const POLLED_AGAIN: &str = "a limited request was polled again after it was ready";
 
 impl<S, Request, M> fmt::Debug for ResponseFuture<S, Request, M>
@@ -183,6 +204,7 @@ where
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (stage, limiter) = match &self.stage {
             Stage::Asking { limiter, .. } => ("asking", Some(limiter.name())),
+            Stage::InLine { limiter, .. } => ("in line", Some(limiter.name())),
             Stage::Working { permit, .. } => {
                 ("working", permit.as_ref().map(|permit| permit.limiter().name()))
             }

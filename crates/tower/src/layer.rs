@@ -10,7 +10,7 @@ use tower_layer::Layer;
 
 use crate::mode::{Answers, Errors, HttpErrors, Until};
 use crate::pick::{Limiters, PerKey, Weighted};
-use crate::queue::Queue;
+use crate::queue::{Queue, Timer};
 use crate::{Limit, Overloaded};
 
 /// Puts a service under a limit: [`Limit`].
@@ -149,8 +149,9 @@ impl<P, M> LimitLayer<P, M> {
     /// let layer = LimitLayer::new(limiter).queue_for(Duration::from_millis(100));
     /// ```
     #[cfg(feature = "tokio")]
-    pub fn queue_for(self, limit: Duration) -> Self {
-        self.queue_for_with(limit, tokio::time::sleep)
+    pub fn queue_for(mut self, limit: Duration) -> Self {
+        self.queue = Queue::For(limit, Timer::Tokio);
+        self
     }
 
     /// Turns a request away that has waited this long, by a timer of your choice.
@@ -173,7 +174,7 @@ impl<P, M> LimitLayer<P, M> {
     where
         T: Future<Output = ()> + Send + 'static,
     {
-        self.queue = Queue::For(limit, Arc::new(move |limit| Box::pin(sleep(limit))));
+        self.queue = Queue::For(limit, Timer::Own(Arc::new(move |limit| Box::pin(sleep(limit)))));
         self
     }
 

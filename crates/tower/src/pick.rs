@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::ops::Deref;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use grmgr::{Handle, Limiter, Registry};
@@ -45,12 +46,25 @@ pub trait Pick<Request> {
         let _ = request;
         1
     }
+
+    /// Both, or `None` if one has panicked: that would take the connection with it, and under HTTP/2
+    /// every other request on that.
+    #[doc(hidden)]
+    fn pick(&self, request: &Request) -> Option<(Handle, usize)> {
+        let both = || (self.limiter(request), self.weight(request));
+        catch_unwind(AssertUnwindSafe(both)).ok()
+    }
 }
 
 impl<Request> Pick<Request> for Handle {
     #[inline]
     fn limiter(&self, _: &Request) -> Handle {
         self.clone()
+    }
+
+    #[inline]
+    fn pick(&self, _: &Request) -> Option<(Handle, usize)> {
+        Some((self.clone(), 1))
     }
 }
 

@@ -15,7 +15,24 @@ pub(crate) enum Queue {
     /// It does not wait.
     Shed,
     /// It waits for this long. The timer is made only when the wait begins.
-    For(Duration, Arc<dyn Fn(Duration) -> Sleep + Send + Sync>),
+    For(Duration, Timer),
+}
+
+#[derive(Clone)]
+pub(crate) enum Timer {
+    #[cfg(feature = "tokio")]
+    Tokio,
+    Own(Arc<dyn Fn(Duration) -> Sleep + Send + Sync>),
+}
+
+impl Timer {
+    pub(crate) fn sleep(&self, limit: Duration) -> Sleep {
+        match self {
+            #[cfg(feature = "tokio")]
+            Self::Tokio => Box::pin(tokio::time::sleep(limit)),
+            Self::Own(sleep) => sleep(limit),
+        }
+    }
 }
 
 impl fmt::Debug for Queue {

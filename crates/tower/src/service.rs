@@ -1,7 +1,6 @@
 //! The limited service.
 
 use std::mem;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -79,15 +78,12 @@ where
 
     #[inline]
     fn call(&mut self, request: Request) -> Self::Future {
-        // A panic here would take the connection with it, and under HTTP/2 every other request on
-        // that.
-        let pick = || (self.pick.limiter(&request), self.pick.weight(&request));
-        let picked = catch_unwind(AssertUnwindSafe(pick)).ok();
+        let picked = self.pick.pick(&request);
         // The one that is ready goes, and a copy stays.
         let copy = self.inner.clone();
         let ready = mem::replace(&mut self.inner, copy);
         let (mode, retry_after) = (self.mode.clone(), self.retry_after);
-        ResponseFuture::new(picked, &self.queue, (ready, request), mode, retry_after)
+        ResponseFuture::new(picked, self.queue.clone(), (ready, request), mode, retry_after)
     }
 }
 
