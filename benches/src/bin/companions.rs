@@ -5,6 +5,7 @@
 //! cargo run --release -p grmgr-benches --bin companions
 //! cargo run --release -p grmgr-benches --bin companions -- --quick   # whether it runs
 //! cargo run --release -p grmgr-benches --bin companions -- --check   # fails where a bar is missed
+//! cargo run --release -p grmgr-benches --bin companions -- --tower   # that part alone, or --stream
 //! ```
 
 use std::convert::Infallible;
@@ -43,10 +44,11 @@ struct Size {
 fn main() -> ExitCode {
     let options: Vec<String> = args().skip(1).collect();
     let has = |option: &str| options.iter().any(|given| given == option);
-    if let Some(unknown) =
-        options.iter().find(|given| !["--quick", "--check", "--tower"].contains(&given.as_str()))
+    if let Some(unknown) = options
+        .iter()
+        .find(|given| !["--quick", "--check", "--tower", "--stream"].contains(&given.as_str()))
     {
-        eprintln!("unknown option {unknown}: there are --quick and --check");
+        eprintln!("unknown option {unknown}: there are --quick, --check, --tower and --stream");
         return ExitCode::FAILURE;
     }
     let size = if has("--quick") {
@@ -57,10 +59,12 @@ fn main() -> ExitCode {
     let mut met = true;
 
     println!("nanoseconds a request\n");
-    met &= free(&size);
-    met &= http(&size);
-    met &= route(&size);
-    met &= busy(&size);
+    if !has("--stream") {
+        met &= free(&size);
+        met &= http(&size);
+        met &= route(&size);
+        met &= busy(&size);
+    }
     if has("--tower") {
         return ExitCode::SUCCESS;
     }
@@ -247,8 +251,10 @@ fn busy(size: &Size) -> bool {
     row("64 tasks, 8 permits, one worker", size, each * TASKS, TOWER, runs)
 }
 
-/// 32 at once, and work that yields so many times.
+/// 32 at once, and work that yields so many times. There is a bar for work of a microsecond or more:
+/// what is less shows what an item costs in itself.
 fn fixed(size: &Size, yields: usize) -> bool {
+    let bar = if yields < 16 { f64::INFINITY } else { STREAM };
     const AT_ONCE: usize = 32;
     let items = size.requests / 5;
     let work = move |n: usize| async move {
@@ -257,24 +263,25 @@ fn fixed(size: &Size, yields: usize) -> bool {
         }
         n
     };
-    let run = |limited: bool, ordered: bool| {
-        let (runtime, limiter) = (runtime(), limiter(AT_ONCE));
+    static STATIC: Limiter = Limiter::const_new("bench", AT_ONCE);
+    let run = |limited: Option<Handle>, ordered: bool| {
+        let runtime = runtime();
         move || {
             let source = stream::iter(0..items);
             let sum = runtime.block_on(async {
-                match (limited, ordered) {
-                    (true, true) => {
-                        let results = source.map_limited(limiter.clone(), work);
+                match (limited.clone(), ordered) {
+                    (Some(limiter), true) => {
+                        let results = source.map_limited(limiter, work);
                         results.fold(0, async |sum, n| sum + n.expect("open")).await
                     }
-                    (true, false) => {
-                        let results = source.map_limited_unordered(limiter.clone(), work);
+                    (Some(limiter), false) => {
+                        let results = source.map_limited_unordered(limiter, work);
                         results.fold(0, async |sum, n| sum + n.expect("open")).await
                     }
-                    (false, true) => {
+                    (None, true) => {
                         source.map(work).buffered(AT_ONCE).fold(0, async |sum, n| sum + n).await
                     }
-                    (false, false) => {
+                    (None, false) => {
                         let results = source.map(work).buffer_unordered(AT_ONCE);
                         results.fold(0, async |sum, n| sum + n).await
                     }
@@ -284,14 +291,18 @@ fn fixed(size: &Size, yields: usize) -> bool {
         }
     };
     let unordered: Vec<Run<'_>> = vec![
-        ("buffer_unordered", Box::new(run(false, false))),
-        ("map_limited_unordered", Box::new(run(true, false))),
+        ("buffer_unordered", Box::new(run(None, false))),
+        ("map_limited_unordered", Box::new(run(Some(limiter(AT_ONCE)), false))),
+        ("the same, limiter in a static", Box::new(run(Some(STATIC.handle()), false))),
     ];
     let what = format!("work that yields {yields} times");
-    let met = row(&what, size, items, STREAM, unordered);
-    let ordered: Vec<Run<'_>> =
-        vec![("buffered", Box::new(run(false, true))), ("map_limited", Box::new(run(true, true)))];
-    row(&format!("{what}, in order"), size, items, STREAM, ordered) && met
+    let met = row(&what, size, items, bar, unordered);
+    let ordered: Vec<Run<'_>> = vec![
+        ("buffered", Box::new(run(None, true))),
+        ("map_limited", Box::new(run(Some(limiter(AT_ONCE)), true))),
+        ("the same, limiter in a static", Box::new(run(Some(STATIC.handle()), true))),
+    ];
+    row(&format!("{what}, in order"), size, items, bar, ordered) && met
 }
 
 /// One stream whose ceiling goes from 2 to 32 to 4, beside three that are fixed.

@@ -17,7 +17,8 @@ use crate::{Limit, Overloaded};
 ///
 /// All services that a layer and its clones make share the limiter.
 ///
-/// ```
+#[cfg_attr(feature = "tokio", doc = "```")]
+#[cfg_attr(not(feature = "tokio"), doc = "```ignore")]
 /// use std::time::Duration;
 /// use axum::{Router, routing::get};
 /// use grmgr::Limiter;

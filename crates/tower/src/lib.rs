@@ -4,7 +4,8 @@
 //! runs. The permit is acquired in the future of a request, not when the service is asked whether it
 //! is ready, and can be held until the body of the response has ended.
 //!
-//! ```
+#![cfg_attr(feature = "tokio", doc = "```")]
+#![cfg_attr(not(feature = "tokio"), doc = "```ignore")]
 //! use std::time::Duration;
 //! use axum::{Router, routing::get};
 //! use grmgr::Limiter;
