@@ -10,20 +10,21 @@ use pin_project_lite::pin_project;
 
 pin_project! {
     /// Work under its permit, or an output that needs none.
+    ///
+    /// `FuturesUnordered` drops a future as soon as it is ready: the work, then the permit.
     #[project = UnderProj]
     pub enum Under<W, T>
     where
         W: Future,
     {
-        // The work before the permit: it is to be dropped under it.
-        Work { #[pin] work: Option<W>, permit: Option<OwnedPermit>, finish: fn(W::Output) -> T },
+        Work { #[pin] work: W, permit: OwnedPermit, finish: fn(W::Output) -> T },
         Output { output: Option<T> },
     }
 }
 
 impl<W: Future, T> Under<W, T> {
     pub(crate) fn work(work: W, permit: OwnedPermit, finish: fn(W::Output) -> T) -> Self {
-        Self::Work { work: Some(work), permit: Some(permit), finish }
+        Self::Work { work, permit, finish }
     }
 
     pub(crate) fn output(output: T) -> Self {
@@ -36,15 +37,7 @@ impl<W: Future, T> Future for Under<W, T> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
         match self.project() {
-            UnderProj::Work { mut work, permit, finish } => {
-                let polled = work.as_mut().as_pin_mut().expect(POLLED_AGAIN).poll(cx);
-                polled.map(|output| {
-                    // What the work has kept is part of what the permit is for.
-                    work.set(None);
-                    drop(permit.take());
-                    finish(output)
-                })
-            }
+            UnderProj::Work { work, finish, .. } => work.poll(cx).map(finish),
             UnderProj::Output { output } => Poll::Ready(output.take().expect(POLLED_AGAIN)),
         }
     }

@@ -115,21 +115,39 @@ fn idle_source_holds_nothing_and_stands_in_no_line() {
 #[test]
 fn stream_stands_in_no_line_while_its_consumer_is_away() {
     let (limiter, jobs) = (handle(2, 2), Jobs::default());
-    let held = limiter.try_acquire_owned().expect("free");
-    let mut stream = Box::pin(stream::iter(0..9).map_limited(limiter.clone(), |n| jobs.job(n)));
+    let mut stream =
+        Box::pin(stream::iter(0..9).map_limited_unordered(limiter.clone(), |n| jobs.job(n)));
     assert!(next(&mut stream).is_pending());
-    assert_eq!(limiter.waiting(), 1);
-    // A permit is there for another to take, since the next item of the stream is not awaited.
-    let mut other = pin!(limiter.acquire());
-    assert!(other.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    assert_eq!((jobs.running(), limiter.waiting()), (vec![0, 1], 1));
+    let _ = limiter.set_ceiling(1);
     jobs.end(0);
     assert_eq!(next(&mut stream), Poll::Ready(Some(Ok(0))));
-    assert!(limiter.waiting() <= 1);
-    let granted = other.as_mut().poll(&mut Context::from_waker(Waker::noop()));
-    let begun = jobs.running().len();
-    assert!(granted.is_ready() || begun == 1, "a free permit lies idle");
-    drop((held, granted, stream));
-    assert_eq!(limiter.in_flight(), 0);
+    assert_eq!(limiter.waiting(), 0, "a permit would come to a request that nobody polls");
+    assert!(next(&mut stream).is_pending());
+    assert_eq!(limiter.waiting(), 1);
+}
+
+#[test]
+fn stream_whose_consumer_leaves_goes_past_nobody_in_line() {
+    let (limiter, jobs) = (handle(1, 1), Jobs::default());
+    let items = Cell::new(1);
+    let mut left = 0;
+    let source = stream::poll_fn(|_| {
+        if left == items.get() {
+            return Poll::Pending;
+        }
+        left += 1;
+        Poll::Ready(Some(left - 1))
+    });
+    let mut stream = Box::pin(source.map_limited(limiter.clone(), |n| jobs.job(n)));
+    assert!(next(&mut stream).is_pending());
+    let mut other = pin!(limiter.acquire());
+    assert!(other.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    items.set(2);
+    jobs.end(0);
+    assert_eq!(next(&mut stream), Poll::Ready(Some(Ok(0))));
+    assert!(other.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready());
+    assert_eq!(jobs.running(), []);
 }
 
 #[test]
@@ -267,6 +285,28 @@ fn for_each_runs_all_and_keeps_its_place_in_line() {
     jobs.end(3);
     while all.as_mut().poll(&mut cx).is_pending() {}
     assert_eq!((limiter.in_flight(), limiter.waiting()), (0, 0));
+}
+
+#[test]
+fn for_each_keeps_its_place_when_work_ends_and_no_permit_is_free() {
+    let (limiter, jobs) = (handle(2, 2), Jobs::default());
+    let mut all = Box::pin(stream::iter(0..4).for_each_limited(limiter.clone(), |n| {
+        let job = jobs.job(n);
+        async move {
+            let _ = job.await;
+        }
+    }));
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(all.as_mut().poll(&mut cx).is_pending());
+    let mut other = pin!(limiter.acquire());
+    assert!(other.as_mut().poll(&mut cx).is_pending());
+    let _ = limiter.set_ceiling(1);
+    jobs.end(0);
+    assert!(all.as_mut().poll(&mut cx).is_pending());
+    jobs.end(1);
+    assert!(all.as_mut().poll(&mut cx).is_pending());
+    assert_eq!(jobs.running(), [2]);
+    assert!(other.as_mut().poll(&mut cx).is_pending());
 }
 
 #[test]
