@@ -36,7 +36,8 @@ async fn request_waits_its_time_and_no_longer() {
     let service = layer.layer(service_fn(|_: ()| ready(Ok::<_, Infallible>("row"))));
 
     let began = Instant::now();
-    let error = service.clone().oneshot(()).await.expect_err("none came free");
+    let waits = timeout(LONG, service.clone().oneshot(())).await.expect("it waits for ever");
+    let error = waits.expect_err("none came free");
     assert_eq!(began.elapsed().as_millis(), 300);
     let error = overloaded(&error);
     assert_eq!(error.reason(), &Reason::TimedOut { after: limit });

@@ -48,7 +48,8 @@ impl Client {
 
     pub async fn send(&mut self, request: Request<Empty<Bytes>>) -> Response<Incoming> {
         self.sender.ready().await.expect("open");
-        self.sender.send_request(request).await.expect("an answer")
+        let answer = timeout(LONG, self.sender.send_request(request)).await;
+        answer.expect("no answer").expect("an answer")
     }
 
     pub async fn get(&mut self, path: &str) -> Response<Incoming> {
@@ -60,7 +61,8 @@ impl Client {
     pub async fn text(&mut self, path: &str) -> (u16, String) {
         let response = self.get(path).await;
         let status = response.status().as_u16();
-        let body = response.into_body().collect().await.expect("a body").to_bytes();
+        let body = timeout(LONG, response.into_body().collect()).await.expect("it does not end");
+        let body = body.expect("a body").to_bytes();
         (status, String::from_utf8(body.to_vec()).expect("text"))
     }
 }
