@@ -289,7 +289,8 @@ fn for_each_runs_all_and_keeps_its_place_in_line() {
 
 #[test]
 fn for_each_keeps_its_place_when_work_ends_and_no_permit_is_free() {
-    let (limiter, jobs) = (handle(2, 2), Jobs::default());
+    let strict = Limiter::builder("test").ceiling(2).patience(0).build().expect("it makes sense");
+    let (limiter, jobs) = (Handle::from(strict), Jobs::default());
     let mut all = Box::pin(stream::iter(0..4).for_each_limited(limiter.clone(), |n| {
         let job = jobs.job(n);
         async move {

@@ -11,12 +11,13 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Buf, BufMut};
-use common::{comes_back, until};
+use common::{LONG, comes_back, until};
 use grmgr::{Handle, Limiter};
 use grmgr_tower::{LimitLayer, Overloaded};
 use http::uri::PathAndQuery;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::body::Body;
 use tonic::client::GrpcService;
@@ -123,7 +124,8 @@ where
     let mut client = tonic::client::Grpc::new(service);
     client.ready().await.map_err(|error| Status::from_error(error.into()))?;
     let path = PathAndQuery::from_static("/test.Echo/Say");
-    let said = client.unary(Request::new(text.as_bytes().to_vec()), path, Bare).await?;
+    let said = client.unary(Request::new(text.as_bytes().to_vec()), path, Bare);
+    let said = timeout(LONG, said).await.expect("no answer")?;
     Ok(String::from_utf8(said.into_inner()).expect("text"))
 }
 
