@@ -25,6 +25,7 @@ use grmgr::{Handle, Limiter, Registry};
 use grmgr_monitor::Monitor;
 use grmgr_tower::{LimitLayer, Until};
 use tokio::net::TcpListener;
+use tokio::sync::oneshot;
 use tokio::time::{Instant, interval, sleep, timeout};
 
 use crate::load::Load;
@@ -51,7 +52,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
         println!("dashboard: http://{address}/");
     }
     let app = app(&search, &export);
-    tokio::spawn(async move { axum::serve(listener, app).await });
+    let (stop, stopped) = oneshot::channel::<()>();
+    let server = axum::serve(listener, app).with_graceful_shutdown(async { drop(stopped.await) });
+    let server = tokio::spawn(server.into_future());
 
     let load = Load::start(address);
     let third = Duration::from_secs(seconds.unwrap_or(30)) / 3;
@@ -71,9 +74,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
         told = tokio::signal::ctrl_c() => told.map(|()| true)?,
     };
 
-    // The clients go away in the middle of what they do, and nothing is left behind.
+    // The clients go away in the middle of what they do, then the server, and nothing is left behind.
     let asked = load.stop();
-    timeout(Duration::from_secs(10), registry.wait_all()).await?;
+    drop(stop);
+    timeout(Duration::from_secs(10), server).await???;
     for limiter in registry.limiters() {
         assert_eq!((limiter.in_flight(), limiter.waiting()), (0, 0));
     }
