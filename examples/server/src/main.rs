@@ -78,6 +78,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let asked = load.stop();
     drop(stop);
     timeout(Duration::from_secs(10), server).await???;
+    // It ends a moment before its last connection is dropped.
+    timeout(Duration::from_secs(10), registry.wait_all()).await?;
     for limiter in registry.limiters() {
         assert_eq!((limiter.in_flight(), limiter.waiting()), (0, 0));
     }
