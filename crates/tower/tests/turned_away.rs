@@ -19,6 +19,12 @@ use grmgr::{Handle, Limiter};
 use grmgr_tower::{BoxError, LimitLayer, Overloaded, Reason};
 use http::header::RETRY_AFTER;
 use http::{Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 use tower::{Layer, ServiceBuilder, ServiceExt, service_fn};
@@ -174,6 +180,31 @@ async fn answer_is_of_the_users_choice() {
     });
     let address = serve(Router::new().route("/", route(async || "")).layer(layer)).await;
     assert_eq!(get(address, "/").await, (429, "api is busy".into()));
+}
+
+#[tokio::test]
+async fn hyper_without_a_framework_is_limited_alike() {
+    let limiter = Handle::from(Limiter::new("api", 1));
+    let service = service_fn(|_: Request<Incoming>| {
+        ready(Ok::<_, Infallible>(Response::new(Full::new(Bytes::from("served")))))
+    });
+    let service = LimitLayer::new(limiter.clone()).shed().respond().layer(service);
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("its address");
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            let service = TowerToHyperService::new(service.clone());
+            tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(client), service));
+        }
+    });
+    let mut client = Client::connect(address).await;
+    assert_eq!(client.text("/").await, (200, "served".into()));
+    let held = limiter.try_acquire_owned().expect("it is back");
+    assert_eq!(client.text("/").await.0, 503);
+    drop(held);
+    assert_eq!(client.text("/").await.0, 200);
+    drop(client);
+    comes_back(&limiter).await;
 }
 
 #[tokio::test]
