@@ -104,8 +104,3 @@ pub use throttle::{Adjust, Adjustment, ParseAdjustError, Step, Throttle};
 #[cfg(all(doctest, feature = "std"))]
 #[doc = include_str!("../README.md")]
 struct Readme;
-
-/// The recipes, so that they compile.
-#[cfg(all(doctest, feature = "serde", feature = "stats"))]
-#[doc = include_str!("../docs/guide.md")]
-struct Guide;

@@ -1,0 +1,222 @@
+//! Which limiter a request needs, and how many permits of it.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::ops::Deref;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use grmgr::{Handle, Limiter, Registry};
+
+/// Chooses the limiter of a request.
+///
+/// A [`Handle`] chooses itself. [`LimitLayer::per_key`](crate::LimitLayer::per_key) makes one that
+/// finds or makes a limiter for each key. Write your own where that is not enough.
+///
+/// ```
+/// use grmgr::{Handle, Limiter};
+/// use grmgr_tower::{LimitLayer, Pick};
+/// use http::{Method, Request};
+///
+/// #[derive(Clone)]
+/// struct ByMethod {
+///     reads: Handle,
+///     writes: Handle,
+/// }
+///
+/// impl<B> Pick<Request<B>> for ByMethod {
+///     fn limiter(&self, request: &Request<B>) -> Handle {
+///         let read_only = request.method() == Method::GET;
+///         if read_only { self.reads.clone() } else { self.writes.clone() }
+///     }
+/// }
+///
+/// let reads = Limiter::new("reads", 100).into();
+/// let writes = Limiter::new("writes", 4).into();
+/// let layer = LimitLayer::picking(ByMethod { reads, writes });
+/// ```
+pub trait Pick<Request> {
+    /// Returns the limiter of the request.
+    fn limiter(&self, request: &Request) -> Handle;
+
+    /// Returns how many permits the request needs. Default: 1.
+    ///
+    /// With 0 it needs none, and is turned away only if the limiter is closed.
+    fn weight(&self, request: &Request) -> usize {
+        let _ = request;
+        1
+    }
+
+    /// Both, or `None` if one has panicked: that would take the connection with it, and under HTTP/2
+    /// every other request on that.
+    #[doc(hidden)]
+    fn pick(&self, request: &Request) -> Option<(Handle, usize)> {
+        let both = || (self.limiter(request), self.weight(request));
+        catch_unwind(AssertUnwindSafe(both)).ok()
+    }
+}
+
+impl<Request> Pick<Request> for Handle {
+    #[inline]
+    fn limiter(&self, _: &Request) -> Handle {
+        self.clone()
+    }
+
+    #[inline]
+    fn pick(&self, _: &Request) -> Option<(Handle, usize)> {
+        Some((self.clone(), 1))
+    }
+}
+
+/// Chooses as `P` does, and asks for as many permits as a function says.
+///
+/// Made by [`LimitLayer::weight`](crate::LimitLayer::weight).
+#[derive(Clone)]
+pub struct Weighted<P, W> {
+    pub(crate) pick: P,
+    pub(crate) weight: W,
+}
+
+impl<Request, P: Pick<Request>, W: Fn(&Request) -> usize> Pick<Request> for Weighted<P, W> {
+    #[inline]
+    fn limiter(&self, request: &Request) -> Handle {
+        self.pick.limiter(request)
+    }
+
+    #[inline]
+    fn weight(&self, request: &Request) -> usize {
+        (self.weight)(request)
+    }
+}
+
+impl<P: fmt::Debug, W> fmt::Debug for Weighted<P, W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Weighted").field("pick", &self.pick).finish_non_exhaustive()
+    }
+}
+
+/// The registry that keeps the limiters of keys: a `&'static Registry` or an `Arc<Registry>`.
+///
+/// ```
+/// use std::sync::Arc;
+/// use grmgr::Registry;
+/// use grmgr_tower::Limiters;
+///
+/// let shared: Limiters = Registry::global().into();
+/// let own: Limiters = Arc::new(Registry::new()).into();
+/// assert!(own.is_empty());
+/// # let _ = shared;
+/// ```
+#[derive(Clone)]
+pub struct Limiters(Kept);
+
+#[derive(Clone)]
+enum Kept {
+    Static(&'static Registry),
+    Shared(Arc<Registry>),
+}
+
+impl From<&'static Registry> for Limiters {
+    fn from(registry: &'static Registry) -> Self {
+        Self(Kept::Static(registry))
+    }
+}
+
+impl From<Arc<Registry>> for Limiters {
+    fn from(registry: Arc<Registry>) -> Self {
+        Self(Kept::Shared(registry))
+    }
+}
+
+impl Deref for Limiters {
+    type Target = Registry;
+
+    fn deref(&self) -> &Registry {
+        match &self.0 {
+            Kept::Static(registry) => registry,
+            Kept::Shared(registry) => registry,
+        }
+    }
+}
+
+impl fmt::Debug for Limiters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
+
+/// How many keys there may be before idle ones are looked for.
+const EVICT_ABOVE: usize = 1_000;
+
+/// Chooses a limiter by a key of the request.
+///
+/// Made by [`LimitLayer::per_key`](crate::LimitLayer::per_key).
+#[derive(Clone)]
+pub struct PerKey<K, L> {
+    limiters: Limiters,
+    key: K,
+    make: L,
+    made: Arc<Mutex<Made>>,
+    pub(crate) evict_above: usize,
+}
+
+/// What was made for keys. Touched only when one is made.
+struct Made {
+    /// Names, with the setting that each began with.
+    settings: HashMap<String, usize>,
+    /// How many there are when idle ones are looked for.
+    look_at: usize,
+}
+
+impl<K, L> PerKey<K, L> {
+    pub(crate) fn new(limiters: Limiters, key: K, make: L) -> Self {
+        let made = Arc::new(Mutex::new(Made { settings: HashMap::new(), look_at: 0 }));
+        Self { limiters, key, make, made, evict_above: EVICT_ABOVE }
+    }
+
+    /// Remembers a limiter that was made. From time to time evicts those that nobody uses.
+    #[cold]
+    fn made(&self, limiter: &Handle) {
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        made.settings.insert(limiter.name().to_owned(), limiter.setting());
+        if made.settings.len() <= made.look_at.max(self.evict_above) {
+            return;
+        }
+        // Left alone: those of others in this registry, and those that somebody has turned.
+        self.limiters.retain(|limiter| {
+            let as_made = made.settings.get(limiter.name()) == Some(&limiter.setting());
+            !as_made || limiter.is_paused() || limiter.is_closed() || !limiter.caps().is_empty()
+        });
+        let Made { settings, look_at } = &mut *made;
+        settings.retain(|name, _| self.limiters.get(name).is_some());
+        // So that looking costs each key that is made a constant share.
+        *look_at = settings.len() * 2;
+    }
+}
+
+impl<Request, K, N, L> Pick<Request> for PerKey<K, L>
+where
+    K: Fn(&Request) -> N,
+    N: AsRef<str>,
+    L: Fn(&str) -> Limiter,
+{
+    fn limiter(&self, request: &Request) -> Handle {
+        let name = (self.key)(request);
+        let name = name.as_ref();
+        let mut new = false;
+        let limiter = self.limiters.get_or_register_with(name, || {
+            new = true;
+            (self.make)(name)
+        });
+        if new {
+            self.made(&limiter);
+        }
+        limiter
+    }
+}
+
+impl<K, L> fmt::Debug for PerKey<K, L> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PerKey").field("limiters", &self.limiters).finish_non_exhaustive()
+    }
+}
