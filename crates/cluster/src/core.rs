@@ -103,6 +103,11 @@ impl Core {
         self.board.clone()
     }
 
+    #[cfg(test)]
+    pub(crate) fn replace_store(&mut self, store: Box<dyn ShareStore>) {
+        self.store = store;
+    }
+
     /// How often to look at the limiter.
     pub(crate) fn poll(&self) -> Duration {
         (self.refresh / 20).clamp(Duration::from_millis(5), Duration::from_millis(250))

@@ -113,7 +113,9 @@ impl Ledger {
         // Those that hold more than the level are the others: this member is not counted now.
         let spare = meta.tops < meta.extra;
         // Where there is not one for each, those that have one pass it on from time to time.
-        let passes_on = meta.level == 0 && own > 0 && meta.tops + 1 >= meta.extra && q.dice < 64;
+        let passes_on = meta.level == 0
+            && own > 0
+            && (q.has == 0 || meta.tops + 1 >= meta.extra && q.dice < 64);
         let top = u64::from(spare && !passes_on);
         let fair = q.want.min(meta.level + top);
         let quiet = now < meta.quiet && holds(Guard::Quiet);

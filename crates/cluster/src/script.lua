@@ -158,7 +158,7 @@ if not stale then
     end
     local room = max(to_lease - sum, 0)
     -- Where there is not one for each, those that have one pass it on from time to time.
-    local passes_on = level == 0 and own > 0 and tops + 1 >= extra and dice < 64
+    local passes_on = level == 0 and own > 0 and (claim == 0 or (tops + 1 >= extra and dice < 64))
     fair = min(want, level + ((tops < extra and not passes_on) and 1 or 0))
     -- What is in force stays the member's own until it says that it is not any more.
     local held = min(own, max(claim, used))
