@@ -71,7 +71,8 @@ impl Core {
         let Parts { cap, limiter, store, pool, terms, refresh } = parts;
         cap.set(terms.floor as usize);
         let mut random = Random::new();
-        let member = format!("{:016x}{:016x}", random.next(), random.next()).into();
+        // Two seeds, so that the names of two members have 128 bits to differ in.
+        let member = format!("{:016x}{:016x}", random.next(), Random::new().next()).into();
         let now = limiter.now().unwrap_or_default();
         let state = State::Alone { since: now, why: Why::Starting, floor: terms.floor };
         Self {

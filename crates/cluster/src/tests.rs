@@ -405,10 +405,7 @@ fn more_members_than_floors_are_said_loudly() {
     pool.configure = |builder| builder.floor(3).max_members(2);
     let [mut a, mut b, mut c] = [pool.join(), pool.join(), pool.join()];
     pool.pass(11 * SECOND, &mut [&mut a, &mut b, &mut c]);
-    assert!(matches!(
-        a.warnings()[..],
-        [Warning::TooManyMembers { members: 3, max_members: 2 }]
-    ));
+    assert!(matches!(a.warnings()[..], [Warning::TooManyMembers { members: 3, max_members: 2 }]));
 }
 
 #[test]
@@ -483,7 +480,10 @@ fn what_cannot_be_is_refused_at_the_start() {
     assert!(matches!(start(|b| b.ttl(Duration::MAX)), Err(StartError::Times { .. })));
     let db = Limiter::builder("db").ceiling(9).run_alone(false).build().unwrap();
     let error = Member::builder(db).store(MemoryStore::new()).total(9).start().unwrap_err();
-    assert!(matches!(error, StartError::Clock), "the system's clock stands still in a suspended machine");
+    assert!(
+        matches!(error, StartError::Clock),
+        "the system's clock stands still in a suspended machine"
+    );
     let db = Limiter::builder("db").ceiling(9).run_alone(false).build().unwrap();
     assert!(matches!(Member::builder(db).total(9).any_clock().start(), Err(StartError::NoStore)));
 }

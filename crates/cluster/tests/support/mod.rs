@@ -3,10 +3,11 @@
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -20,10 +21,15 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn start(options: &[&str]) -> Self {
+        Self::start_with(options, &[])
+    }
+
+    /// One with variables in its environment.
+    pub(crate) fn start_with(options: &[&str], variables: &[(&str, &str)]) -> Self {
         let options: Vec<String> = options.iter().map(|option| (*option).into()).collect();
         let dir = tempfile::tempdir().unwrap();
         let port = free_port();
-        let child = spawn(port, &options, dir.path());
+        let child = spawn(port, &options, dir.path(), variables);
         let password = options.windows(2).find(|o| o[0] == "--requirepass").map(|o| o[1].clone());
         let mut server = Self { port, child, dir, password, options };
         assert!(server.comes_up(), "redis-server does not start: apt-get install redis-server");
@@ -49,7 +55,7 @@ impl Server {
     /// The same port again, after `kill`. What it knew is gone.
     pub(crate) fn restart(&mut self) {
         self.kill();
-        self.child = spawn(self.port, &self.options, self.dir.path());
+        self.child = spawn(self.port, &self.options, self.dir.path(), &[]);
         assert!(self.comes_up(), "the server does not come up again");
     }
 
@@ -88,8 +94,13 @@ impl Drop for Server {
     }
 }
 
-fn spawn(port: u16, options: &[String], dir: &std::path::Path) -> Child {
+fn spawn(port: u16, options: &[String], dir: &Path, variables: &[(&str, &str)]) -> Child {
+    // A file comes before all options.
+    let file = options.first().is_some_and(|option| !option.starts_with("--"));
+    let (file, options) = options.split_at(usize::from(file));
     Command::new("redis-server")
+        .args(file)
+        .envs(variables.iter().copied())
         .args([
             "--port",
             &port.to_string(),
@@ -116,44 +127,74 @@ pub(crate) fn free_port() -> u16 {
 /// Passes bytes on to a port, until it is told to swallow them: connections stay open then.
 pub(crate) struct Proxy {
     pub(crate) port: u16,
-    pub(crate) swallows: Arc<AtomicBool>,
+    way: Arc<Way>,
+}
+
+struct Way {
+    to: AtomicU16,
+    swallows: AtomicBool,
     /// How long each piece is kept back, in milliseconds.
-    pub(crate) delay: Arc<std::sync::atomic::AtomicU64>,
+    delay: AtomicU64,
+    streams: Mutex<Vec<TcpStream>>,
 }
 
 impl Proxy {
     pub(crate) fn start(to: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let swallows = Arc::new(AtomicBool::new(false));
-        let delay = Arc::new(std::sync::atomic::AtomicU64::new(0));
-        let (s, d) = (swallows.clone(), delay.clone());
+        let way = Arc::new(Way {
+            to: AtomicU16::new(to),
+            swallows: AtomicBool::new(false),
+            delay: AtomicU64::new(0),
+            streams: Mutex::default(),
+        });
+        let its = way.clone();
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
+                let to = its.to.load(SeqCst);
                 let Ok(server) = TcpStream::connect(("127.0.0.1", to)) else { continue };
-                for (mut from, mut to) in [
-                    (client.try_clone().unwrap(), server.try_clone().unwrap()),
-                    (server.try_clone().unwrap(), client.try_clone().unwrap()),
-                ] {
-                    let (swallows, delay) = (s.clone(), d.clone());
-                    thread::spawn(move || {
-                        let mut buffer = [0; 65536];
-                        while let Ok(n @ 1..) = from.read(&mut buffer) {
-                            thread::sleep(Duration::from_millis(delay.load(SeqCst)));
-                            if !swallows.load(SeqCst) && to.write_all(&buffer[..n]).is_err() {
-                                break;
-                            }
-                        }
-                        let _ = to.shutdown(std::net::Shutdown::Both);
-                    });
+                let clone = |stream: &TcpStream| stream.try_clone().unwrap();
+                its.streams.lock().unwrap().extend([clone(&client), clone(&server)]);
+                for (from, to) in [(clone(&client), clone(&server)), (server, client)] {
+                    let its = its.clone();
+                    thread::spawn(move || its.pump(from, to));
                 }
             }
         });
-        Self { port, swallows, delay }
+        Self { port, way }
     }
 
     pub(crate) fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    pub(crate) fn swallow(&self, swallows: bool) {
+        self.way.swallows.store(swallows, SeqCst);
+    }
+
+    pub(crate) fn delay(&self, millis: u64) {
+        self.way.delay.store(millis, SeqCst);
+    }
+
+    /// Leads elsewhere from now on; what is connected is cut off.
+    pub(crate) fn turn(&self, to: u16) {
+        self.way.to.store(to, SeqCst);
+        for stream in self.way.streams.lock().unwrap().drain(..) {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+    }
+}
+
+impl Way {
+    fn pump(&self, mut from: TcpStream, mut to: TcpStream) {
+        let mut buffer = [0; 65536];
+        while let Ok(n @ 1..) = from.read(&mut buffer) {
+            thread::sleep(Duration::from_millis(self.delay.load(SeqCst)));
+            if !self.swallows.load(SeqCst) && to.write_all(&buffer[..n]).is_err() {
+                break;
+            }
+        }
+        let _ = to.shutdown(Shutdown::Both);
     }
 }
 
