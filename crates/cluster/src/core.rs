@@ -16,13 +16,33 @@ pub(crate) const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What others read of a member.
 #[derive(Debug)]
-pub(crate) struct Board {
-    state: Mutex<(State, Vec<Warning>)>,
+pub(crate) struct Board(Mutex<Written>);
+
+#[derive(Debug)]
+struct Written {
+    state: State,
+    floor: u64,
+    warnings: Vec<Warning>,
 }
 
 impl Board {
-    pub(crate) fn read(&self) -> MutexGuard<'_, (State, Vec<Warning>)> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn read(&self) -> MutexGuard<'_, Written> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The state at this time, also if the member's thread was stopped when it should have changed it.
+    pub(crate) fn state(&self, now: Duration) -> State {
+        let Written { state, floor, .. } = &*self.read();
+        match state {
+            State::Leased { until, .. } if *until <= now => {
+                State::Alone { since: *until, why: Why::Lapsed, floor: *floor }
+            }
+            state => state.clone(),
+        }
+    }
+
+    pub(crate) fn warnings(&self) -> Vec<Warning> {
+        self.read().warnings.clone()
     }
 }
 
@@ -96,7 +116,11 @@ impl Core {
             members: 0,
             alone_since: now,
             random,
-            board: Arc::new(Board { state: Mutex::new((state, Vec::new())) }),
+            board: Arc::new(Board(Mutex::new(Written {
+                state,
+                floor: terms.floor,
+                warnings: Vec::new(),
+            }))),
         }
     }
 
@@ -264,7 +288,7 @@ impl Core {
         };
         let warnings = self.warnings();
         let mut board = self.board.read();
-        let changed = match (&board.0, &state) {
+        let changed = match (&board.state, &state) {
             (
                 State::Leased { share, total, members, epoch, .. },
                 State::Leased { share: s, total: t, members: m, epoch: e, .. },
@@ -275,12 +299,12 @@ impl Core {
         let kind = std::mem::discriminant::<Warning>;
         let new: Vec<_> = warnings
             .iter()
-            .filter(|new| !board.1.iter().any(|old| kind(old) == kind(new)))
+            .filter(|new| !board.warnings.iter().any(|old| kind(old) == kind(new)))
             // Those are logged as they happen.
             .filter(|new| !matches!(new, Warning::NotRefreshed(_)))
             .cloned()
             .collect();
-        *board = (state.clone(), warnings);
+        *board = Written { state: state.clone(), floor: terms.floor, warnings };
         drop(board);
         if changed {
             observe::state_changed(self.limiter.name(), &state);

@@ -9,7 +9,7 @@ use std::time::Duration;
 use grmgr::{Clock, Handle, Limiter, OwnedCap, TooManyCaps};
 
 use crate::core::{Board, Core, LONGEST, Parts};
-use crate::{LeaseClock, ShareStore, State, Terms, Warning, Why, observe};
+use crate::{LeaseClock, ShareStore, State, Terms, Warning, observe};
 
 /// The cause of the cap that a share is.
 const CAUSE: &str = "cluster";
@@ -99,21 +99,12 @@ impl Member {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn state(&self) -> State {
-        let state = self.board.read().0.clone();
-        let Some(now) = self.limiter.now() else { return state };
-        match state {
-            State::Leased { until, .. } if until <= now => {
-                let floor = self.limiter.caps().into_iter().filter(|(cause, _)| cause == CAUSE);
-                let floor = floor.map(|(_, at)| at as u64).min().unwrap_or(0);
-                State::Alone { since: until, why: Why::Lapsed, floor }
-            }
-            state => state,
-        }
+        self.board.state(self.limiter.now().unwrap_or_default())
     }
 
     /// Returns what is not as it should be. Each is also logged when it begins (feature `tracing`).
     pub fn warnings(&self) -> Vec<Warning> {
-        self.board.read().1.clone()
+        self.board.warnings()
     }
 
     /// Returns the limiter.
@@ -163,7 +154,7 @@ impl fmt::Debug for Member {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Member")
             .field("limiter", &self.limiter.name())
-            .field("state", &self.board.read().0)
+            .field("state", &self.state())
             .finish_non_exhaustive()
     }
 }

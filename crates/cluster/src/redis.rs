@@ -248,7 +248,7 @@ impl RedisStore {
                 text = text.replace(password, "***");
             }
         }
-        text.truncate(text.floor_char_boundary(500));
+        text = text.chars().take(500).collect();
         match (error.kind(), error.code()) {
             (ErrorKind::AuthenticationFailed, _)
             | (ErrorKind::Server(ServerErrorKind::NoPerm), _)
@@ -465,6 +465,21 @@ mod tests {
             }
         }
         println!("{requests} requests, all answers alike");
+    }
+
+    #[test]
+    fn no_error_repeats_a_password() {
+        let store = RedisStore::new("redis://user:secret@host").unwrap();
+        let store = store.sentinel("main", ["redis://:hidden@host"]).unwrap();
+        let detail = "unknown command 'AUTH', with args beginning with: 'secret' 'hidden'";
+        for kind in [ErrorKind::AuthenticationFailed, ErrorKind::Io, ErrorKind::Parse] {
+            let error = RedisError::from((kind, "failed", detail.to_owned()));
+            let text = store.explain(&error).to_string();
+            assert!(
+                text.contains("AUTH") && !text.contains("secret") && !text.contains("hidden"),
+                "{text}"
+            );
+        }
     }
 
     #[test]

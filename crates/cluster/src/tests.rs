@@ -125,11 +125,11 @@ impl Pool {
 
 impl Driven {
     fn state(&self) -> State {
-        self.core.board().read().0.clone()
+        self.core.board().state(self.limiter.now().unwrap())
     }
 
     fn warnings(&self) -> Vec<Warning> {
-        self.core.board().read().1.clone()
+        self.core.board().warnings()
     }
 
     /// Asks for as many permits as it can get, in requests of one that wait for the rest.
@@ -180,7 +180,7 @@ fn o1_shares_sum_up_to_no_more_than_the_total_whoever_comes_and_goes() {
         pool.clock.advance(Duration::from_millis(random.next() % 500));
         for member in &mut members {
             let _waiting = demand(&member.limiter, (random.next() % 20) as usize);
-            if random.next() % 3 > 0 {
+            if !random.next().is_multiple_of(3) {
                 member.core.tick();
             }
         }
@@ -365,6 +365,11 @@ fn o8_a_member_that_is_woken_after_its_lease_grants_nothing() {
     // Stopped for an hour. Whoever asks first, before the member has done anything:
     pool.clock.advance(Duration::from_secs(3600));
     assert!(a.limiter.try_acquire().is_err());
+    assert!(
+        matches!(a.state(), State::Alone { why: Why::Lapsed, floor: 0, .. }),
+        "{:?}",
+        a.state()
+    );
 }
 
 #[test]
@@ -458,7 +463,7 @@ fn answers_that_make_no_sense_leave_the_member_at_its_floor() {
         pool.clock.advance(SECOND);
         core.tick();
         assert_eq!(limiter.ceiling(), 0);
-        let state = core.board().read().0.clone();
+        let state = core.board().state(limiter.now().unwrap());
         assert!(matches!(state, State::Alone { why: Why::Store(StoreError::Garbage(_)), .. }));
     }
 }
