@@ -135,7 +135,7 @@ impl Core {
 
     /// How often to look at the limiter.
     pub(crate) fn poll(&self) -> Duration {
-        (self.refresh / 20).clamp(Duration::from_millis(5), Duration::from_millis(250))
+        (self.refresh() / 20).clamp(Duration::from_millis(5), Duration::from_millis(250))
     }
 
     /// Does what is due, and returns for how long there is nothing to do.
@@ -144,10 +144,10 @@ impl Core {
         self.look();
         let doubled = self.peaks[0] >= 2 * self.asked.max(1)
             && self.peaks[0] > self.in_force()
-            && now >= self.asked_at + self.refresh / 10;
+            && now >= self.asked_at + self.refresh() / 10;
         let drained = self.drains
             && self.limiter.in_flight() as u64 <= self.applied.0
-            && now >= self.asked_at + self.refresh / 20;
+            && now >= self.asked_at + self.refresh() / 20;
         if now >= self.due || doubled || drained {
             self.ask();
         }
@@ -159,6 +159,15 @@ impl Core {
 
     /// Gives the share back and returns the cap, which stays at the floor.
     pub(crate) fn leave(mut self) -> OwnedCap {
+        // The limiter's clock is somebody else's; a cap that were dropped would be lifted.
+        let left = catch_unwind(AssertUnwindSafe(|| self.say_goodbye()));
+        if left.is_err() {
+            observe::panicked(self.limiter.name());
+        }
+        self.cap
+    }
+
+    fn say_goodbye(&mut self) {
         let floor = self.lease.terms.floor;
         self.cap.set(floor as usize);
         let used = (self.limiter.in_flight() as u64).saturating_sub(floor);
@@ -167,7 +176,11 @@ impl Core {
         let request = self.lease.request(&self.pool, &self.member, now, demand);
         // If nobody hears it, the lease lapses.
         let _ = self.call(&request);
-        self.cap
+    }
+
+    /// How often to refresh. The pool's leases may be shorter than this member was started with.
+    fn refresh(&self) -> Duration {
+        self.refresh.min(Duration::from_millis(self.lease.terms.ttl) / 2)
     }
 
     fn now(&self) -> Duration {
@@ -223,22 +236,22 @@ impl Core {
                 self.error = None;
                 self.members = answer.members;
                 self.drains = used > answer.share;
-                self.due = sent + self.about(self.refresh, 0.9, 1.1);
+                self.due = sent + self.about(self.refresh(), 0.9, 1.1);
                 if answer.share < has {
                     // What it gives back is free when it says that it no longer has it.
-                    self.due = now + self.about(self.refresh, 0.0, 0.1);
+                    self.due = now + self.about(self.refresh(), 0.0, 0.1);
                 } else if answer.quiet > 0 {
                     let quiet = Duration::from_millis(answer.quiet);
-                    self.due = self.due.min(now + quiet + self.about(self.refresh, 0.0, 0.1));
+                    self.due = self.due.min(now + quiet + self.about(self.refresh(), 0.0, 0.1));
                 } else if answer.share < answer.fair {
                     // Others have been told to shrink.
-                    self.due = sent + self.about(self.refresh, 0.4, 0.6);
+                    self.due = sent + self.about(self.refresh(), 0.4, 0.6);
                 }
             }
             Err(error) => {
                 observe::failed(self.limiter.name(), &error, self.failures == 0);
                 let backoff = [0.2, 0.4, 0.8, 1.0][self.failures.min(3) as usize];
-                self.due = now + self.about(self.refresh.mul_f64(backoff), 0.5, 1.0);
+                self.due = now + self.about(self.refresh().mul_f64(backoff), 0.5, 1.0);
                 self.failures = self.failures.saturating_add(1);
                 self.error = Some(error);
             }

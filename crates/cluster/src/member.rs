@@ -63,10 +63,20 @@ impl Member {
     ///
     /// The limiter needs [`run_alone(false)`](grmgr::Builder::run_alone), as otherwise a request above the
     /// share would run, and the clock [`LeaseClock`].
+    ///
+    /// ```
+    /// use grmgr::Limiter;
+    /// use grmgr_cluster::{LeaseClock, Member, MemoryStore};
+    ///
+    /// let db = Limiter::builder("db").ceiling(9).run_alone(false).clock(LeaseClock).build()?;
+    /// let member = Member::builder(db).store(MemoryStore::new()).total(9).start()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn builder(limiter: impl Into<Handle>) -> Builder {
         Builder {
             limiter: limiter.into(),
             store: Chosen::None,
+            #[cfg(feature = "redis")]
             sentinel: None,
             pool: None,
             total: 0,
@@ -74,6 +84,7 @@ impl Member {
             max_members: 0,
             ttl: Duration::from_secs(15),
             refresh: None,
+            #[cfg(feature = "redis")]
             timeout: None,
             max_lag: Duration::from_secs(2),
             max_hold: Duration::ZERO,
@@ -103,11 +114,31 @@ impl Member {
     }
 
     /// Returns what is not as it should be. Each is also logged when it begins (feature `tracing`).
+    ///
+    /// ```
+    /// # use grmgr::Limiter;
+    /// # use grmgr_cluster::{LeaseClock, Member, MemoryStore};
+    /// # let db = Limiter::builder("db").ceiling(9).run_alone(false).clock(LeaseClock).build()?;
+    /// # let member = Member::builder(db).store(MemoryStore::new()).total(9).start()?;
+    /// for warning in member.warnings() {
+    ///     eprintln!("{warning}");
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn warnings(&self) -> Vec<Warning> {
         self.board.warnings()
     }
 
     /// Returns the limiter.
+    ///
+    /// ```
+    /// # use grmgr::Limiter;
+    /// # use grmgr_cluster::{LeaseClock, Member, MemoryStore};
+    /// # let db = Limiter::builder("db").ceiling(9).run_alone(false).clock(LeaseClock).build()?;
+    /// # let member = Member::builder(db).store(MemoryStore::new()).total(9).start()?;
+    /// assert_eq!(member.limiter().name(), "db");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn limiter(&self) -> &Handle {
         &self.limiter
     }
@@ -182,6 +213,9 @@ enum Chosen {
 ///     .max_members(20)
 ///     .ttl(Duration::from_secs(15))
 ///     .refresh(Duration::from_secs(5))
+///     .timeout(Duration::from_millis(500)) // for each call
+///     .max_lag(Duration::from_secs(2))     // the server's min-replicas-max-lag
+///     .max_hold(Duration::from_secs(60))   // no work takes longer
 ///     .start()?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -189,6 +223,7 @@ enum Chosen {
 pub struct Builder {
     limiter: Handle,
     store: Chosen,
+    #[cfg(feature = "redis")]
     sentinel: Option<(String, Vec<String>)>,
     pool: Option<String>,
     total: u64,
@@ -196,6 +231,7 @@ pub struct Builder {
     max_members: u64,
     ttl: Duration,
     refresh: Option<Duration>,
+    #[cfg(feature = "redis")]
     timeout: Option<Duration>,
     max_lag: Duration,
     max_hold: Duration,
@@ -279,6 +315,8 @@ impl Builder {
     }
 
     /// Sets how long the server may take to connect, and to answer. Default: a tenth of `ttl`, at most 1 s.
+    ///
+    /// Looking up the server's name takes as long as the system lets it.
     #[cfg(feature = "redis")]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
@@ -313,7 +351,8 @@ impl Builder {
 
     /// Caps the limiter at the floor and starts the member's thread.
     ///
-    /// It returns at once, whether the store can be reached or not: see [`Member::state`].
+    /// To be called before the limiter is used: what is in flight by then was not granted by the pool. It
+    /// returns at once, whether the store can be reached or not: see [`Member::state`].
     ///
     /// # Errors
     ///

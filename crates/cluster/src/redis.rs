@@ -21,7 +21,7 @@ const OLDEST: u32 = 7;
 /// Keeps shares in a server that speaks the protocol of Redis 7 or newer: Redis itself, or Valkey.
 ///
 /// A refresh is one call of a script. The user needs the commands `evalsha`, `script|load`, `info`,
-/// `time`, and those on hashes and sorted sets for the keys `grmgr:{POOL}:*`; `config|get` lets it
+/// `time`, and for the keys `grmgr:{POOL}:*` `del`, `pexpire` and those on hashes and sorted sets; `config|get` lets it
 /// [warn](Risk) of a server that is not guarded.
 ///
 /// ```no_run
@@ -117,7 +117,8 @@ impl RedisStore {
 
     /// Sets how long the server may take to connect, and to answer. Default: 1 s.
     ///
-    /// The time counts for each piece of an answer that comes.
+    /// The time counts for each piece of an answer that comes. Looking up the server's name takes as long
+    /// as the system lets it.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         // Zero would mean none.
         self.timeout = timeout.max(Duration::from_millis(1));

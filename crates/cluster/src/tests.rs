@@ -389,6 +389,54 @@ fn what_is_in_force_while_an_answer_is_lost_is_not_granted_again() {
 }
 
 #[test]
+fn demand_that_has_doubled_is_met_at_once() {
+    let pool = Pool::settled(12);
+    let mut a = pool.join();
+    pool.pass(20 * SECOND, &mut [&mut a]);
+    assert_eq!(a.limiter.ceiling(), 1, "one is kept at hand");
+    let _work = demand(&a.limiter, 10);
+    // A tenth of a refresh may have to pass since the last one.
+    pool.pass(SECOND / 2, &mut [&mut a]);
+    assert_eq!(a.limiter.ceiling(), 10);
+}
+
+#[test]
+fn a_shorter_lease_of_the_pool_is_refreshed_more_often() {
+    let mut pool = Pool::settled(12);
+    let mut a = pool.join();
+    pool.busy(SECOND, &mut [(&mut a, 12)]);
+    pool.configure = |builder| builder.ttl(3 * SECOND).refresh(SECOND);
+    let mut b = pool.join();
+    pool.busy(20 * SECOND, &mut [(&mut a, 12), (&mut b, 12)]);
+    for _ in 0..40 {
+        pool.busy(SECOND / 4, &mut [(&mut a, 12), (&mut b, 12)]);
+        assert_eq!((a.limiter.ceiling(), b.limiter.ceiling()), (6, 6));
+    }
+}
+
+#[test]
+fn a_member_that_comes_is_given_its_part_within_two_refreshes() {
+    let pool = Pool::settled(12);
+    let mut a = pool.join();
+    pool.busy(20 * SECOND, &mut [(&mut a, 12)]);
+    assert_eq!(a.limiter.ceiling(), 12);
+    let mut b = pool.join();
+    pool.busy(11 * SECOND, &mut [(&mut a, 12), (&mut b, 12)]);
+    assert_eq!((a.limiter.ceiling(), b.limiter.ceiling()), (6, 6));
+}
+
+#[test]
+fn the_share_of_a_member_that_is_gone_is_back_after_ttl_and_a_refresh() {
+    let pool = Pool::settled(12);
+    let [mut a, mut b] = [pool.join(), pool.join()];
+    pool.busy(20 * SECOND, &mut [(&mut a, 12), (&mut b, 12)]);
+    assert_eq!((a.limiter.ceiling(), b.limiter.ceiling()), (6, 6));
+    // The first is gone without a word.
+    pool.busy(TTL + 6 * SECOND, &mut [(&mut b, 12)]);
+    assert_eq!(b.limiter.ceiling(), 12);
+}
+
+#[test]
 fn the_newest_total_counts_and_the_others_say_so() {
     let mut pool = Pool::settled(12);
     let mut a = pool.join();
