@@ -201,7 +201,7 @@ impl Core {
         // Some wait though there is room for one each: a large request is at the head.
         let stuck = waiting > 0 && want <= ceiling;
         self.stuck = if stuck { self.stuck + 1 } else { 0 };
-        if self.stuck > 1 {
+        if self.stuck > 2 {
             want = 2 * ceiling + 1;
         }
         let want = want.min(self.limiter.setting()) as u64;
@@ -253,6 +253,7 @@ impl Core {
                 let backoff = [0.2, 0.4, 0.8, 1.0][self.failures.min(3) as usize];
                 self.due = now + self.about(self.refresh().mul_f64(backoff), 0.5, 1.0);
                 self.failures = self.failures.saturating_add(1);
+                self.drains = false;
                 self.error = Some(error);
             }
         }

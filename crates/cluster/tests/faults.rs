@@ -26,7 +26,10 @@ use support::{Proxy, Server, soon};
 const TOTAL: usize = 12;
 const TTL: Duration = Duration::from_millis(1_500);
 const REFRESH: Duration = Duration::from_millis(300);
-const LAG: Duration = Duration::from_millis(1_000);
+/// No primary here is replaced, but where a test says so.
+const LAG: Duration = Duration::from_millis(100);
+/// What `min-replicas-max-lag 1` needs.
+const LAG_OF_REPLICAS: Duration = Duration::from_millis(1_000);
 /// What one piece of work takes. A permit counts as in flight for no longer than a few times this, so that
 /// the work of a process that is stopped does not count while it stands still.
 const WORK: Duration = Duration::from_millis(10);
@@ -44,12 +47,13 @@ struct Process {
 struct Pool {
     dir: tempfile::TempDir,
     name: String,
+    lag: Duration,
     logs: Vec<PathBuf>,
 }
 
 impl Pool {
     fn new(name: &str) -> Self {
-        Self { dir: tempfile::tempdir().unwrap(), name: name.into(), logs: Vec::new() }
+        Self { dir: tempfile::tempdir().unwrap(), name: name.into(), lag: LAG, logs: Vec::new() }
     }
 
     fn join(&mut self, url: &str) -> Process {
@@ -60,6 +64,7 @@ impl Pool {
             .args(["--exact", "a_member_process", "--include-ignored", "--nocapture"])
             .env("MEMBER_URL", url)
             .env("MEMBER_POOL", &self.name)
+            .env("MEMBER_LAG", self.lag.as_millis().to_string())
             .env("MEMBER_LOG", &log)
             .stdout(Stdio::null())
             .spawn()
@@ -158,6 +163,7 @@ impl Drop for Process {
 fn a_member_process() {
     let Ok(url) = std::env::var("MEMBER_URL") else { return };
     let pool = std::env::var("MEMBER_POOL").unwrap();
+    let lag = std::env::var("MEMBER_LAG").unwrap();
     let log = File::options().append(true).open(std::env::var("MEMBER_LOG").unwrap()).unwrap();
     let log = Arc::new(log);
     let limiter = Limiter::builder("db").ceiling(TOTAL).run_alone(false).clock(LeaseClock);
@@ -170,8 +176,14 @@ fn a_member_process() {
         }
         None => builder.redis(url),
     };
-    let member =
-        builder.pool(pool).total(TOTAL).ttl(TTL).refresh(REFRESH).max_lag(LAG).start().unwrap();
+    let member = builder
+        .pool(pool)
+        .total(TOTAL)
+        .ttl(TTL)
+        .refresh(REFRESH)
+        .max_lag(Duration::from_millis(lag.parse().unwrap()))
+        .start()
+        .unwrap();
     // They take what there is, and know when: of a permit that is handed to a waiter, one that is stopped
     // before it looks at the clock does not.
     for worker in 0..TOTAL {
@@ -386,6 +398,7 @@ fn promotion(name: &str, old: &Server, new: &Server) -> (usize, usize) {
     thread::sleep(Duration::from_millis(1_500));
     let way = Proxy::start(old.port);
     let mut pool = Pool::new(name);
+    pool.lag = LAG_OF_REPLICAS;
     let [a, b] = [pool.join(&old.url()), pool.join(&way.url())];
     soon(PATIENCE, "fair shares", || a.share() == 6 && b.share() == 6);
     let _: () = new.command(&["REPLICAOF", "NO", "ONE"]);
@@ -393,7 +406,7 @@ fn promotion(name: &str, old: &Server, new: &Server) -> (usize, usize) {
     let begin = Instant::now();
     soon(PATIENCE, "the member at the new one has it all", || b.share() == TOTAL);
     println!("{name}: grown {:?} after the promotion", begin.elapsed());
-    assert!(begin.elapsed() >= TTL + LAG - REFRESH, "it has grown too early");
+    assert!(begin.elapsed() >= TTL + LAG_OF_REPLICAS - REFRESH, "it has grown too early");
     thread::sleep(TTL);
     pool.most()
 }
