@@ -373,3 +373,14 @@ fn without_a_look_at_jumps_leases_seem_to_have_lapsed() {
 fn a_newcomer_that_cannot_tell_of_jumps_clears_nobody_away() {
     is_needed(Guard::Vouch, JUMPS);
 }
+
+#[test]
+#[cfg_attr(debug_assertions, ignore = "slow without optimisation")]
+fn three_members_break_nothing() {
+    let promotion = Scene { members: 3, requests: 1, step: 6, ..PROMOTION };
+    println!("{} states", search(promotion).unwrap());
+    let jumps = Scene { members: 3, requests: 2, step: 5, ..JUMPS };
+    println!("{} states", search(jumps).unwrap());
+    let slow = Scene { members: 3, requests: 1, step: 6, ..SLOW };
+    println!("{} states", search(slow).unwrap());
+}
