@@ -157,7 +157,7 @@ impl Core {
         self.poll().min(self.due.saturating_sub(now))
     }
 
-    /// Gives the share back and returns the cap, which stays at the floor.
+    /// Gives the share and the floor back, and returns the cap, which stays at 0.
     pub(crate) fn leave(mut self) -> OwnedCap {
         // The limiter's clock is somebody else's; a cap that were dropped would be lifted.
         let left = catch_unwind(AssertUnwindSafe(|| self.say_goodbye()));
@@ -168,9 +168,8 @@ impl Core {
     }
 
     fn say_goodbye(&mut self) {
-        let floor = self.lease.terms.floor;
-        self.cap.set(floor as usize);
-        let used = (self.limiter.in_flight() as u64).saturating_sub(floor);
+        self.cap.set(0);
+        let used = self.limiter.in_flight() as u64;
         let demand = Demand { used, leaving: true, ..Demand::default() };
         let now = self.now();
         let request = self.lease.request(&self.pool, &self.member, now, demand);

@@ -274,7 +274,7 @@ impl Ledger {
         (meta.level, meta.extra) = (ABOVE_ALL, 0);
         for (i, want) in wants.iter().enumerate() {
             let others = members - i as u64;
-            if want * others > left {
+            if want.saturating_mul(others) > left {
                 (meta.level, meta.extra) = (left / others, left % others);
                 break;
             }

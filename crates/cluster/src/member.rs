@@ -20,8 +20,8 @@ const CAUSE: &str = "cluster";
 /// when a permit is taken or given back, but for one look at the clock: the share is a
 /// [cap](grmgr::CapOf) named "cluster" that ends by itself with its lease.
 ///
-/// Dropping it leaves the pool, as [`leave`](Self::leave) does, but for good: the limiter stays at the
-/// floor.
+/// Dropping it leaves the pool, as [`leave`](Self::leave) does, but for good: the limiter grants nothing
+/// any more.
 ///
 /// ```no_run
 /// use grmgr::{Handle, Limiter};
@@ -143,9 +143,9 @@ impl Member {
         &self.limiter
     }
 
-    /// Leaves the pool: gives the share back, and leaves the limiter at its floor.
+    /// Leaves the pool: gives the share and the floor back. The limiter grants nothing from then on.
     ///
-    /// Returns the cap that holds it there; dropping that sets the limiter free. Work that is running goes
+    /// Returns the cap that keeps it from that; dropping that sets the limiter free. Work that is running goes
     /// on; with [`max_hold`](Builder::max_hold) it is taken into account for that time. Takes as long as
     /// the store needs to answer, or its timeout.
     ///

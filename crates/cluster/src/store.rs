@@ -7,7 +7,7 @@ use std::time::Duration;
 /// Keeps the shares of a pool: a server, or the memory of this process.
 ///
 /// The crate has two, [`RedisStore`](crate::RedisStore) and [`MemoryStore`](crate::MemoryStore). For
-/// another kind of server the rules are those of the ledger that both keep: see the README.
+/// another kind of server the rules are those of the ledger that both keep: see the crate's `DESIGN.md`.
 ///
 /// A store is used by one thread, that of its member. Each call should be over within a few seconds,
 /// with an error if need be: while it lasts, the member can neither lower its share step by step nor

@@ -158,6 +158,7 @@ fn the_first_start_of_a_pool_grants_nothing_for_ttl_and_lag() {
         pool.clock.advance(SECOND / 4);
         a.core.tick();
         assert_eq!(a.limiter.ceiling(), 0);
+        assert_eq!(a.limiter.snapshot().bound_by(), Some("cluster"));
     }
     pool.pass(2 * SECOND, &mut [&mut a]);
     assert_eq!(a.limiter.ceiling(), 12);
@@ -434,6 +435,22 @@ fn the_share_of_a_member_that_is_gone_is_back_after_ttl_and_a_refresh() {
     // The first is gone without a word.
     pool.busy(TTL + 6 * SECOND, &mut [(&mut b, 12)]);
     assert_eq!(b.limiter.ceiling(), 12);
+}
+
+#[test]
+fn a_member_that_leaves_grants_nothing_and_its_share_is_free_at_once() {
+    let mut pool = Pool::settled(12);
+    pool.configure = |builder| builder.floor(1).max_members(2);
+    let [mut a, mut b] = [pool.join(), pool.join()];
+    pool.busy(20 * SECOND, &mut [(&mut a, 12), (&mut b, 12)]);
+    assert_eq!((a.limiter.ceiling(), b.limiter.ceiling()), (6, 6));
+    let Driven { core, limiter, .. } = a;
+    let cap = core.leave();
+    assert_eq!(limiter.ceiling(), 0);
+    pool.busy(6 * SECOND, &mut [(&mut b, 12)]);
+    assert_eq!(b.limiter.ceiling(), 11, "all but the floor that is set aside");
+    drop(cap);
+    assert_eq!(limiter.ceiling(), 100);
 }
 
 #[test]

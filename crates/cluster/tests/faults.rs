@@ -584,5 +584,8 @@ fn a_store_in_memory_serves_members_with_threads() {
         assert_eq!(limiter.ceiling(), 0);
         drop(cap);
         assert_eq!(limiter.ceiling(), TOTAL);
+        // One that is dropped does not set its limiter free.
+        drop(Member::builder(limiter.clone()).store(store.clone()).total(TOTAL).start().unwrap());
+        assert_eq!(limiter.ceiling(), 0);
     }
 }
