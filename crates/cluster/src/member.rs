@@ -86,7 +86,7 @@ impl Member {
             refresh: None,
             #[cfg(feature = "redis")]
             timeout: None,
-            max_lag: Duration::from_secs(2),
+            max_lag: Duration::from_secs(4),
             max_hold: Duration::ZERO,
             any_clock: false,
         }
@@ -214,7 +214,7 @@ enum Chosen {
 ///     .ttl(Duration::from_secs(15))
 ///     .refresh(Duration::from_secs(5))
 ///     .timeout(Duration::from_millis(500)) // for each call
-///     .max_lag(Duration::from_secs(2))     // the server's min-replicas-max-lag
+///     .max_lag(Duration::from_secs(4))     // the server's min-replicas-max-lag, and 2 s
 ///     .max_hold(Duration::from_secs(60))   // no work takes longer
 ///     .start()?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -323,10 +323,10 @@ impl Builder {
         self
     }
 
-    /// Sets within which time a primary that has lost its replicas stops answering. Default: 2 s.
+    /// Sets within which time a primary that has lost its replicas stops answering. Default: 4 s.
     ///
-    /// The server's `min-replicas-max-lag`, which should be no more. After a change of the server nobody
-    /// grows for `ttl` and this. At most a day.
+    /// The server's `min-replicas-max-lag` and 2 s: it looks once a second, and counts whole ones. After a
+    /// change of the server nobody grows for `ttl` and this. Zero if there are no replicas. At most a day.
     pub fn max_lag(mut self, max_lag: Duration) -> Self {
         self.max_lag = max_lag;
         self

@@ -15,6 +15,8 @@ static SCRIPT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scr
 
 /// How often it is looked whether the server is guarded.
 const RISK_EVERY: Duration = Duration::from_secs(60);
+/// A server looks once a second for replicas that lag, and counts whole seconds.
+const LAG_SLACK: Duration = Duration::from_secs(2);
 /// The oldest server with what the script needs.
 const OLDEST: u32 = 7;
 
@@ -202,8 +204,9 @@ impl RedisStore {
         let lag = config("min-replicas-max-lag")?;
         Ok(match (needed, lag) {
             (Some(needed), Some(lag)) => {
-                let guarded = needed > 0 && Duration::from_secs(lag) <= self.max_lag;
-                (!guarded).then_some(Risk::Unguarded { max_lag: self.max_lag })
+                let max_lag = self.max_lag.saturating_sub(LAG_SLACK);
+                let guarded = needed > 0 && Duration::from_secs(lag) <= max_lag;
+                (!guarded).then_some(Risk::Unguarded { max_lag })
             }
             _ => Some(Risk::Unknown),
         })

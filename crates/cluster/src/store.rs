@@ -257,8 +257,10 @@ impl fmt::Display for Risk {
                 f,
                 "the server has replicas, or is watched by Sentinel, and goes on granting after one of them \
                  has been promoted: up to twice the total may be in force then. Set `min-replicas-to-write 1` \
-                 and `min-replicas-max-lag {}` on it and its replicas",
-                max_lag.as_secs().max(1)
+                 and `min-replicas-max-lag {}` on it and its replicas, and a `max_lag` of at least {} s on \
+                 the members",
+                max_lag.as_secs().max(1),
+                max_lag.as_secs().max(1) + 2
             ),
             Self::Unknown => f.write_str(
                 "the server does not tell its `min-replicas-to-write` (CONFIG GET, INFO replication): if it is \

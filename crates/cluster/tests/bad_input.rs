@@ -206,7 +206,7 @@ fn a_server_without_memory_grants_nothing() {
 #[ignore = "needs redis-server"]
 fn a_primary_that_goes_on_after_a_promotion_is_warned_of() {
     let [primary, replica] = [Server::start(&[]), Server::start(&[])];
-    let mut request = Request::first("db", "a", 1, Terms { max_lag: 2_000, ..TERMS });
+    let mut request = Request::first("db", "a", 1, Terms { max_lag: 4_000, ..TERMS });
     let mut risk = || {
         request.seq += 1;
         let mut store = RedisStore::new(&primary.url()).unwrap();

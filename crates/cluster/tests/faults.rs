@@ -29,7 +29,7 @@ const REFRESH: Duration = Duration::from_millis(300);
 /// No primary here is replaced, but where a test says so.
 const LAG: Duration = Duration::from_millis(100);
 /// What `min-replicas-max-lag 1` needs.
-const LAG_OF_REPLICAS: Duration = Duration::from_millis(1_000);
+const LAG_OF_REPLICAS: Duration = Duration::from_millis(3_000);
 /// What one piece of work takes. A permit counts as in flight for no longer than a few times this, so that
 /// the work of a process that is stopped does not count while it stands still.
 const WORK: Duration = Duration::from_millis(10);
