@@ -150,6 +150,21 @@ impl Limiter {
         self.cell.waiting()
     }
 
+    /// Returns whether a request above the ceiling, but not above `max`, runs alone.
+    ///
+    /// See [`run_alone`](crate::Builder::run_alone). Only with feature `std`.
+    ///
+    /// ```
+    /// # use grmgr::Limiter;
+    /// assert!(Limiter::new("db", 20).runs_alone());
+    /// assert!(!Limiter::builder("db").ceiling(20).run_alone(false).build()?.runs_alone());
+    /// # Ok::<(), grmgr::ConfigError>(())
+    /// ```
+    #[cfg(feature = "std")]
+    pub fn runs_alone(&self) -> bool {
+        self.cell.runs_alone()
+    }
+
     /// Returns the rule by which its setting moves.
     pub fn throttle(&self) -> Throttle {
         let _turn = self.hands.turn();
