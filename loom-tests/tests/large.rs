@@ -370,7 +370,7 @@ fn unit_that_enters_the_queue_meets_the_first_in_the_list() {
         // One for the head, and one for the unit, if that is in front of the large request.
         drop(first);
         let mut unit = newcomer.join().unwrap();
-        let mut last = request(&limiter, 2);
+        let mut last = request(&limiter, 3);
         drop(second);
         while !(head.is_done() && large.is_done() && unit.is_done()) {
             let in_turn = !last.is_woken() || unit.is_woken() || unit.is_done();
