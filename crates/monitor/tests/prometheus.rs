@@ -27,6 +27,8 @@ fn metrics_are_what_a_prometheus_parser_reads() {
         drop(all);
     });
     let _ = bench.limiter.down();
+    let cap = bench.limiter.cap("replica lag").unwrap();
+    cap.set(9);
     assert!(bench.limiter.try_acquire_many(20).is_err());
     bench.monitor.flush().unwrap();
     let text = get(bench.address, "/metrics").body;
@@ -43,6 +45,14 @@ fn metrics_are_what_a_prometheus_parser_reads() {
     assert_eq!(find("limiter_in_flight", &[("limiter", "db")]), Some(Gauge(1.0)));
     assert_eq!(find("limiter_ceiling", &[("limiter", "db")]), Some(Gauge(8.0)));
     assert_eq!(find("limiter_ceiling_max", &[("limiter", "db")]), Some(Gauge(20.0)));
+    assert_eq!(find("limiter_setting", &[("limiter", "db")]), Some(Gauge(8.0)));
+    assert_eq!(find("limiter_cap", &[("limiter", "db"), ("cause", "replica lag")]), Some(Gauge(9.0)));
+    assert_eq!(find("limiter_cancelled_total", &[("limiter", "db")]), Some(Counter(0.0)));
+    // Causes that are known begin at nought, or the first change of each would be lost.
+    for cause in ["manual", "dashboard"] {
+        let change = [("limiter", odd), ("direction", "up"), ("cause", cause)];
+        assert_eq!(find("limiter_ceiling_changes_total", &change), Some(Counter(0.0)), "{cause}");
+    }
     assert_eq!(find("limiter_acquired_total", &[("limiter", "db")]), Some(Counter(11.0)));
     assert_eq!(
         find("limiter_refused_total", &[("limiter", "db"), ("reason", "no_permits")]),
@@ -55,6 +65,8 @@ fn metrics_are_what_a_prometheus_parser_reads() {
     };
     assert_eq!(buckets.last().unwrap().count, 1.0);
     assert!(buckets.windows(2).all(|pair| pair[0].count <= pair[1].count));
+    assert_eq!(buckets.len(), 145, "all that the limiter has");
+    assert!(buckets[..144].windows(2).all(|pair| pair[1].less_than <= pair[0].less_than * 1.26));
     assert!(text.contains(r#"limiter="quote \" backslash \\ newline \n end""#));
     // Every sample belongs to a family that has been declared.
     for sample in &scrape.samples {

@@ -6,9 +6,16 @@ use axum::response::{Html, IntoResponse, Response};
 
 use super::answer::fail;
 
-const HTML: &str = include_str!("page.html");
-const CSS: &str = include_str!("page.css");
-const JS: &str = include_str!("page.js");
+const HTML: &str = include_str!("page/page.html");
+const CSS: &str = include_str!("page/page.css");
+const JS: &str = concat!(
+    include_str!("page/format.js"),
+    include_str!("page/stream.js"),
+    include_str!("page/press.js"),
+    include_str!("page/list.js"),
+    include_str!("page/one.js"),
+    include_str!("page/main.js"),
+);
 /// Where the charts' script is; its version is in the name, so that browsers may keep it.
 pub(crate) const PLOT: &str = "/uplot-1.6.32.js";
 const PLOT_JS: &str = include_str!("vendor/uplot-1.6.32.min.js");
