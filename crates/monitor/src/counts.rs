@@ -107,7 +107,10 @@ pub(crate) fn refused(stats: &Stats) -> [u64; 4] {
 
 /// The time within which the share `quantile` of the waits ended, of how many each bucket has, in
 /// order. Within a bucket they are taken to be spread evenly.
-pub(crate) fn quantile(buckets: impl Iterator<Item = (usize, f64)> + Clone, quantile: f64) -> Option<Duration> {
+pub(crate) fn quantile(
+    buckets: impl Iterator<Item = (usize, f64)> + Clone,
+    quantile: f64,
+) -> Option<Duration> {
     let rank = quantile * buckets.clone().map(|(_, count)| count).sum::<f64>();
     let mut below = 0.0;
     let mut last = None;

@@ -9,8 +9,8 @@ use crate::health::Health;
 #[cfg(feature = "history")]
 use crate::history::{AverageRow, History};
 use crate::moment::Moment;
-use crate::sampler::{Sample, Sampler};
 use crate::mutex::lock;
+use crate::sampler::{Sample, Sampler};
 
 /// Everything the threads of a monitor share.
 #[derive(Debug)]

@@ -161,5 +161,9 @@ fn describe() {
     describe_counter!("limiter_cancelled_total", "Requests given up while they waited.");
     describe_counter!("limiter_refused_total", "Requests refused, by reason.");
     describe_counter!("limiter_ceiling_changes_total", "Moves of the ceiling, by cause.");
-    describe_histogram!("limiter_wait_seconds", Unit::Seconds, "How long requests waited that had to.");
+    describe_histogram!(
+        "limiter_wait_seconds",
+        Unit::Seconds,
+        "How long requests waited that had to."
+    );
 }

@@ -140,12 +140,16 @@ pub fn read(file: &Path, run_id: Option<&str>) -> Result<Vec<Run>, ReadError> {
 
 fn runs(reader: &Reader, wanted: Option<&str>) -> rusqlite::Result<Vec<Run>> {
     let db = reader.db();
-    let mut about = About { changes: changes(db)?, extents: extents(db)?, counts: reader.counts()? };
+    let mut about =
+        About { changes: changes(db)?, extents: extents(db)?, counts: reader.counts()? };
     let mut select = db.prepare("SELECT id, run_id FROM runs ORDER BY started_ms, id")?;
     let runs = select.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let runs: Vec<(i64, String)> = runs.collect::<rusqlite::Result<_>>()?;
     let wanted = |(_, run_id): &(i64, String)| wanted.is_none_or(|wanted| wanted == run_id);
-    runs.into_iter().filter(wanted).map(|(id, run_id)| run(reader, id, run_id, &mut about)).collect()
+    runs.into_iter()
+        .filter(wanted)
+        .map(|(id, run_id)| run(reader, id, run_id, &mut about))
+        .collect()
 }
 
 /// What is known of all limiters, by their ids.
@@ -178,8 +182,16 @@ fn run(reader: &Reader, id: i64, run_id: String, about: &mut About) -> rusqlite:
     let mut limiters = Vec::new();
     for (id, name, [acquired, waited, cancelled, refused, reasons @ ..]) in known {
         let Some(extent) = about.extents.remove(&id) else { continue };
-        let Extents { samples, mut in_flight, ceiling, mut waiting, last_ceiling, full, paused, .. } =
-            extent;
+        let Extents {
+            samples,
+            mut in_flight,
+            ceiling,
+            mut waiting,
+            last_ceiling,
+            full,
+            paused,
+            ..
+        } = extent;
         let counts = about.counts.remove(&id).unwrap_or_default();
         // Between two samples it may have been higher.
         in_flight.max = in_flight.max.max(counts.peak_in_flight as i64);

@@ -354,8 +354,8 @@ impl Tracked {
 
     fn row(&self, now: Moment, gone: bool) -> Row {
         let Snapshot { in_flight, ceiling, setting, waiting, paused, .. } = self.last;
-        let [in_flight, ceiling, setting, waiting] = [in_flight, ceiling, setting, waiting]
-            .map(|n| u32::try_from(n).unwrap_or(u32::MAX));
+        let [in_flight, ceiling, setting, waiting] =
+            [in_flight, ceiling, setting, waiting].map(|n| u32::try_from(n).unwrap_or(u32::MAX));
         let capped_by = match &self.last.caps[..] {
             [] => None,
             _ => self.last.bound_by().map(|cause| Cow::Owned(cause.to_owned())),
@@ -384,7 +384,12 @@ impl Tracked {
     }
 
     /// The last change of its ceiling, also if it came after the last sample.
-    pub(crate) fn newest_change(&self, live: &Limiter, snapshot: &Snapshot, now: Moment) -> Option<Dated> {
+    pub(crate) fn newest_change(
+        &self,
+        live: &Limiter,
+        snapshot: &Snapshot,
+        now: Moment,
+    ) -> Option<Dated> {
         if snapshot.stats.raised + snapshot.stats.lowered > self.changes
             && let Some(change) = live.changes().pop()
         {

@@ -202,7 +202,9 @@ fn the_page_works_by_keyboard() {
     browser.press("3");
     browser.eventually("3 is an hour", || query(&browser) == "/limiter?name=db&range=60");
     browser.press("\u{e00c}");
-    browser.eventually("Escape goes back", || query(&browser).starts_with("/?") || query(&browser) == "/");
+    browser.eventually("Escape goes back", || {
+        query(&browser).starts_with("/?") || query(&browser) == "/"
+    });
     browser.eventually("to where it was", || focused(&browser) == "db");
     assert_eq!(browser.complaints(), Vec::<String>::new());
 }
@@ -232,7 +234,8 @@ fn a_name_is_only_ever_text() {
     for odd in names(&browser) {
         browser.run(&format!("go({{ limiter: {} }})", json!(odd)));
         browser.eventually("its own page", || {
-            browser.text("#one-name").trim() == odd.trim() || browser.text("#one-name") == "(blank name)"
+            browser.text("#one-name").trim() == odd.trim()
+                || browser.text("#one-name") == "(blank name)"
         });
         browser.eventually("with numbers", || !browser.text("#one [data-v=ceiling]").is_empty());
         // And by its address alone.
@@ -258,7 +261,9 @@ fn the_page_says_when_the_connection_is_lost_and_comes_back() {
     browser.eventually("it says so", || browser.text("#lost").contains("Connection lost"));
     assert_eq!(browser.text("#live"), "reconnecting");
     browser.click("[data-do=down]");
-    browser.eventually("a press is told that, too", || browser.text("#said").contains("does not answer"));
+    browser.eventually("a press is told that, too", || {
+        browser.text("#said").contains("does not answer")
+    });
     let _monitor = program.monitor(|builder| builder.dashboard(&address));
     browser.eventually("it is back", || browser.text("#live") == "live");
     assert_eq!(browser.run("return document.querySelector('#lost').hidden"), true);
@@ -379,7 +384,10 @@ fn many_are_a_table_that_is_sorted_and_filtered_by_its_address() {
     browser.eventually("it is seen", || {
         browser.run("return rows.get('limiter 100').limiter.in_flight") == 10
     });
-    assert_eq!((names(&browser)[0].as_str(), focused(&browser)), ("limiter 250", json!("limiter 250")));
+    assert_eq!(
+        (names(&browser)[0].as_str(), focused(&browser)),
+        ("limiter 250", json!("limiter 250"))
+    );
     browser.run("document.activeElement.blur()");
     browser.eventually("now it may move", || names(&browser)[0] == "limiter 100");
 
@@ -388,7 +396,9 @@ fn many_are_a_table_that_is_sorted_and_filtered_by_its_address() {
     browser.eventually("in the address", || query(&browser) == "/?q=ER+25&order=full");
     // The address is all there is to know.
     browser.open(&format!("{}?q=ER+25&order=full", url(&monitor)));
-    browser.eventually("the same", || names(&browser).len() == 10 && names(&browser)[0] == "limiter 250");
+    browser.eventually("the same", || {
+        names(&browser).len() == 10 && names(&browser)[0] == "limiter 250"
+    });
     assert_eq!(browser.run("return document.querySelector('#filter').value"), "ER 25");
     browser.click("tbody tr:first-child a");
     browser.eventually("its own page", || browser.text("#one-name") == "limiter 250");
@@ -413,20 +423,27 @@ fn a_limiter_has_a_page_with_ranges_and_zoom_in_its_address() {
     browser.eventually("its charts", || {
         browser.run("return one.plots.length === 5 && one.plots[0].data[0].length > 20") == true
     });
-    let pressed = "return document.querySelector('#ranges [aria-pressed=true]')?.textContent ?? null";
+    let pressed =
+        "return document.querySelector('#ranges [aria-pressed=true]')?.textContent ?? null";
     assert_eq!(browser.run(pressed), "5 min");
     let cap = program.limiter.cap("replica lag").unwrap();
     cap.set(3);
     browser.eventually("what binds", || browser.text("#caps") == "replica lag3");
-    browser.eventually("is a change", || browser.text("#changes").contains("capped at 3 by replica lag"));
-    browser.eventually("and said", || browser.text("#one .badges").contains("capped by replica lag"));
+    browser.eventually("is a change", || {
+        browser.text("#changes").contains("capped at 3 by replica lag")
+    });
+    browser
+        .eventually("and said", || browser.text("#one .badges").contains("capped by replica lag"));
     assert_eq!(browser.text("#one [data-v=setting]"), "set to 6, of 1 to 12");
     browser.eventually("waits are shown", || {
         browser.run("return one.plots[2].data[2].filter(n => n > 0).length > 3") == true
     });
     // A chart says in words what it shows.
     let label = browser.run("return document.querySelector('.plot').getAttribute('aria-label')");
-    assert!(label.as_str().unwrap().starts_with("In flight and ceiling: in flight now "), "{label}");
+    assert!(
+        label.as_str().unwrap().starts_with("In flight and ceiling: in flight now "),
+        "{label}"
+    );
 
     // Dragging zooms; the address says where.
     browser.drag(".plot .u-over", 0.97, 0.995);
@@ -437,7 +454,8 @@ fn a_limiter_has_a_page_with_ranges_and_zoom_in_its_address() {
     let address = query(&browser);
     browser.open(&format!("{}{}", url(&monitor), &address[1..]));
     browser.eventually("the same by its address", || {
-        browser.run("return one?.range ? one.range[1] - one.range[0] : 0").as_f64().unwrap() - range < 2.0
+        browser.run("return one?.range ? one.range[1] - one.range[0] : 0").as_f64().unwrap() - range
+            < 2.0
             && browser.run("return one?.fixed ?? false") == true
     });
     browser.click("#zoom-out");
@@ -448,9 +466,11 @@ fn a_limiter_has_a_page_with_ranges_and_zoom_in_its_address() {
     browser.eventually("back is back", || query(&browser) == address);
     for (button, range) in [(3, "60"), (6, "10080")] {
         browser.click(&format!("#ranges button:nth-child({button})"));
-        browser.eventually("another range", || query(&browser).ends_with(&format!("range={range}")));
+        browser
+            .eventually("another range", || query(&browser).ends_with(&format!("range={range}")));
         browser.eventually("drawn", || {
-            let minutes = browser.run("return (one.range[1] - one.range[0]) / 60000").as_f64().unwrap();
+            let minutes =
+                browser.run("return (one.range[1] - one.range[0]) / 60000").as_f64().unwrap();
             (minutes - range.parse::<f64>().unwrap()).abs() < 0.01
         });
     }
@@ -459,9 +479,13 @@ fn a_limiter_has_a_page_with_ranges_and_zoom_in_its_address() {
         browser.run("return one.points.some(point => !point.live && point.wait_p99_ms > 0)") == true
     });
     program.registry.remove("db");
-    browser.eventually("one that is gone is told", || browser.text(".gone").contains("no longer registered"));
+    browser.eventually("one that is gone is told", || {
+        browser.text(".gone").contains("no longer registered")
+    });
     browser.open(&format!("{}limiter?name=nobody", url(&monitor)));
-    browser.eventually("so is one that never was", || browser.text(".gone").contains("No limiter of this name"));
+    browser.eventually("so is one that never was", || {
+        browser.text(".gone").contains("No limiter of this name")
+    });
 }
 
 #[test]
@@ -492,9 +516,14 @@ fn what_was_pressed_can_be_taken_back() {
     assert_eq!(other.ceiling(), 2);
     // All of them, once confirmed.
     let both = || (program.limiter.setting(), other.setting());
-    let _ = (program.limiter.reconfigure(program.limiter.throttle().hold(Duration::ZERO)), other.reconfigure(other.throttle().hold(Duration::ZERO)));
+    let _ = (
+        program.limiter.reconfigure(program.limiter.throttle().hold(Duration::ZERO)),
+        other.reconfigure(other.throttle().hold(Duration::ZERO)),
+    );
     browser.click("#all-down");
-    browser.eventually("it asks", || browser.text("#confirm-title") == "Lower all 2 limiters by one step?");
+    browser.eventually("it asks", || {
+        browser.text("#confirm-title") == "Lower all 2 limiters by one step?"
+    });
     browser.click("#confirm button[value=no]");
     assert_eq!(both(), (6, 2));
     browser.click("#all-down");
@@ -510,7 +539,8 @@ fn what_was_pressed_can_be_taken_back() {
 #[test]
 #[ignore = "needs chromium and chromedriver: .ci/monitor installs them and runs this"]
 fn nothing_is_in_the_way_of_those_who_cannot_see_it() {
-    let axe = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/axe-core/axe.min.js");
+    let axe =
+        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/axe-core/axe.min.js");
     let axe = std::fs::read_to_string(&axe)
         .unwrap_or_else(|error| panic!("{}: {error}: .ci/monitor fetches it", axe.display()));
     let program = Program::start();
@@ -528,7 +558,9 @@ fn nothing_is_in_the_way_of_those_who_cannot_see_it() {
     for (width, height, scheme) in [(1_280, 800, "light"), (390, 844, "dark")] {
         browser.size(width, height, scheme);
         browser.open(&url(&monitor));
-        browser.eventually("it is live", || browser.text("#live") == "live" && !names(&browser).is_empty());
+        browser.eventually("it is live", || {
+            browser.text("#live") == "live" && !names(&browser).is_empty()
+        });
         look("cards");
         browser.run("document.querySelector('.card [data-do=pause]').click()");
         browser.eventually("it asks", || browser.shown("#confirm"));
@@ -616,7 +648,13 @@ fn counter_of(metrics: &str, series: &str) -> f64 {
 /// "118 ms", "50/s", "62 %", in milliseconds, or as a plain number.
 fn number_in(text: &str) -> f64 {
     let plain: String = text.chars().filter(|c| c.is_ascii_digit() || *c == '.').collect();
-    let factor = if text.ends_with(" s") { 1e3 } else if text.ends_with("µs") { 1e-3 } else { 1.0 };
+    let factor = if text.ends_with(" s") {
+        1e3
+    } else if text.ends_with("µs") {
+        1e-3
+    } else {
+        1.0
+    };
     plain.parse::<f64>().unwrap_or_else(|_| panic!("{text:?}")) * factor
 }
 
@@ -688,7 +726,8 @@ fn the_numbers_are_those_of_a_known_load() {
     let refused = truth.refused.load(Ordering::Relaxed) as f64;
     let timed_out = truth.timed_out.load(Ordering::Relaxed) as f64;
     browser.eventually("the last sample is shown", || {
-        browser.run("return one.limiter.acquired") == granted && browser.run("return one.limiter.in_flight") == 0
+        browser.run("return one.limiter.acquired") == granted
+            && browser.run("return one.limiter.in_flight") == 0
     });
     let page = |value: &str| number_in(&browser.text(&format!("#one [data-v={value}]")));
     let mut answer = ureq::get(format!("{}metrics", url(&monitor))).call().unwrap();
@@ -700,10 +739,23 @@ fn the_numbers_are_those_of_a_known_load() {
     let no_permits = "limiter_refused_total{limiter=\"db\",reason=\"no_permits\"}";
     // Of the last column, how far the others may be off, as a factor: a bucket is a quarter wide.
     let table = [
-        ("waited, %", 100.0 * waited / all, page("share"), 100.0 * count("limiter_waited_total") / (count("limiter_acquired_total") + count("limiter_cancelled_total")), 1.03),
+        (
+            "waited, %",
+            100.0 * waited / all,
+            page("share"),
+            100.0 * count("limiter_waited_total")
+                / (count("limiter_acquired_total") + count("limiter_cancelled_total")),
+            1.03,
+        ),
         ("p50, ms", truth.quantile(0.5), page("p50"), quantile_of(&metrics, 0.5), 1.26),
         ("p99, ms", truth.quantile(0.99), page("p99"), quantile_of(&metrics, 0.99), 1.26),
-        ("granted a second", granted as f64 / running, rate, count("limiter_acquired_total") / running, 1.08),
+        (
+            "granted a second",
+            granted as f64 / running,
+            rate,
+            count("limiter_acquired_total") / running,
+            1.08,
+        ),
         ("refused", refused, page("refused"), counter_of(&metrics, no_permits), 1.0),
         ("timed out", timed_out, page("cancelled"), count("limiter_cancelled_total"), 1.0),
     ];
@@ -713,7 +765,10 @@ fn the_numbers_are_those_of_a_known_load() {
     }
     for (what, truth, page, metrics, factor) in table {
         for shown in [page, metrics] {
-            assert!(shown <= truth * factor + 0.6 && shown >= truth / factor - 0.6, "{what}: {truth} is shown as {shown}");
+            assert!(
+                shown <= truth * factor + 0.6 && shown >= truth / factor - 0.6,
+                "{what}: {truth} is shown as {shown}"
+            );
         }
     }
 }

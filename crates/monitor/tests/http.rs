@@ -190,7 +190,9 @@ fn where_others_can_connect_all_but_the_page_needs_the_token() {
         assert_eq!(answer.status, 401);
     }
     assert_eq!(limiter.ceiling(), 10);
-    for path in ["/api/limiters", "/api/sparks", "/api/events", "/api/history?limiter=db", "/metrics"] {
+    for path in
+        ["/api/limiters", "/api/sparks", "/api/events", "/api/history?limiter=db", "/metrics"]
+    {
         let answer = get(address, path);
         assert_eq!(answer.status, 401, "{path}");
         assert!(!answer.body.contains("db"), "{path}");
@@ -245,7 +247,8 @@ fn what_was_pressed_is_what_is_read_next() {
 fn out_of_range_is_refused_and_not_bent() {
     let bench = start(|builder| builder);
     for ceiling in [0, 21, 9_999] {
-        let answer = press(bench.address, json!({ "limiter": "db", "action": "set", "ceiling": ceiling }));
+        let answer =
+            press(bench.address, json!({ "limiter": "db", "action": "set", "ceiling": ceiling }));
         let error = format!("{ceiling} is out of range: give a number from 1 to 20");
         assert_eq!((answer.status, &answer.json()["error"]), (400, &json!(error)));
     }

@@ -107,7 +107,8 @@ fn a_kill_in_the_middle_of_it_loses_nothing() {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().unwrap()));
+        let mut lines =
+            std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().unwrap()));
         assert!(lines.any(|line| line.unwrap().contains("begins")));
         let moment = Instant::now();
         while moment.elapsed() < Duration::from_micros(150) * round {
@@ -123,11 +124,19 @@ fn a_kill_in_the_middle_of_it_loses_nothing() {
             assert_eq!(now, before, "round {round}");
         } else {
             // The new run may have added to it.
-            assert!(old_run.iter().zip([before[0], before[3], before[4], before[5]]).all(|(a, b)| *a >= b));
+            assert!(
+                old_run
+                    .iter()
+                    .zip([before[0], before[3], before[4], before[5]])
+                    .all(|(a, b)| *a >= b)
+            );
         }
         // And it goes on from there.
         watch(&file, "another run").1.shutdown();
         assert_eq!(numbers(&file, "SELECT user_version FROM pragma_user_version"), [2]);
     }
-    assert!(versions.contains(&1) && versions.contains(&2), "the kills came too early or too late: {versions:?}");
+    assert!(
+        versions.contains(&1) && versions.contains(&2),
+        "the kills came too early or too late: {versions:?}"
+    );
 }

@@ -108,8 +108,7 @@ pub(crate) async fn chart(State(app): State<Arc<App>>, Query(wanted): Query<Want
         return Json(memory).into_response();
     }
     // Reading the disk may take its time.
-    let read =
-        tokio::task::spawn_blocking(move || app.database_chart(&wanted.limiter, span)).await;
+    let read = tokio::task::spawn_blocking(move || app.database_chart(&wanted.limiter, span)).await;
     let chart = match read {
         Ok(Ok(Some(chart))) if chart.points.len() >= memory.points.len().min(2) => chart,
         Ok(Ok(_)) => memory,
@@ -221,8 +220,11 @@ impl App {
                 row.cause,
             )
         };
-        let pause =
-            |row: PausePoint| PauseView { at_ms: row.unix_ms, paused: row.paused, cause: row.cause };
+        let pause = |row: PausePoint| PauseView {
+            at_ms: row.unix_ms,
+            paused: row.paused,
+            cause: row.cause,
+        };
         let mut changes: Vec<_> = changes.into_iter().map(change).collect();
         let last = changes.last().map_or(i64::MIN, |change| change.at_ms);
         let fresh = waiting.changes.into_iter().map(|(_, dated)| ChangeView::from(dated));

@@ -185,7 +185,9 @@ mod tests {
     fn a_change_needs_the_whole_token() {
         let guard = Guard::new(Some("0123456789abcdef".into()), false, vec![]);
         let change = |value| guard.admit_change(&headers(&[("authorization", value)]));
-        for scheme in ["Bearer 0123456789abcdef", "bearer 0123456789abcdef", "BEARER  0123456789abcdef"] {
+        for scheme in
+            ["Bearer 0123456789abcdef", "bearer 0123456789abcdef", "BEARER  0123456789abcdef"]
+        {
             assert_eq!(change(scheme), Ok(()), "{scheme}");
         }
         for value in ["Bearer 0123456789abcde", "Bearer 0123456789abcdeg", "Bearer "] {

@@ -23,8 +23,8 @@ use tokio::sync::oneshot;
 
 use crate::StartError;
 use crate::engine::Engine;
-use crate::source::Source;
 use crate::mutex::lock;
+use crate::source::Source;
 
 use guard::Guard;
 

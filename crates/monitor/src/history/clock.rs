@@ -36,13 +36,10 @@ impl RetentionClock {
             self.in_step_since = now.elapsed;
         }
         let off = match (self.believed, file_ms) {
-            (Some(believed), _) => {
-                Some(step_off(believed)).filter(|off| off.abs() > SLACK_MS)
-            }
+            (Some(believed), _) => Some(step_off(believed)).filter(|off| off.abs() > SLACK_MS),
             // The file has been written before: how long nobody wrote to it only the calendar knows.
-            (None, Some(file)) => {
-                Some(now.unix_ms.saturating_sub(file)).filter(|off| *off < -SLACK_MS || *off > DAY_MS)
-            }
+            (None, Some(file)) => Some(now.unix_ms.saturating_sub(file))
+                .filter(|off| *off < -SLACK_MS || *off > DAY_MS),
             (None, None) => None,
         };
         let in_step = now.elapsed.saturating_sub(self.in_step_since) >= IN_STEP;
@@ -77,9 +74,7 @@ impl RetentionClock {
     pub(crate) fn complaint(&self) -> Option<String> {
         let off = self.off_ms?;
         let hours = off as f64 / 3_600_000.0;
-        Some(format!(
-            "the calendar has jumped by {hours:+.1} h: nothing is deleted for its age"
-        ))
+        Some(format!("the calendar has jumped by {hours:+.1} h: nothing is deleted for its age"))
     }
 }
 

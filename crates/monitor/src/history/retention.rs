@@ -157,8 +157,7 @@ fn thin_counts(write: &Transaction<'_>, (from, to): (i64, i64)) -> rusqlite::Res
     while let Some(row) = of.next()? {
         minute.entry(row.get(0)?).or_default().add(&read_counts(row, 1)?);
     }
-    let deleted =
-        write.execute("DELETE FROM counts WHERE at_ms >= ? AND at_ms < ?", [from, to])?;
+    let deleted = write.execute("DELETE FROM counts WHERE at_ms >= ? AND at_ms < ?", [from, to])?;
     for (limiter, counts) in &minute {
         write_counts(write, from, *limiter, counts)?;
     }

@@ -58,7 +58,11 @@ pub(crate) fn prepare(db: &mut Connection) -> Result<(), Unfit> {
     migration.pragma_update(None, "user_version", VERSION)?;
     migration.commit()?;
     if (1..VERSION).contains(&version) {
-        tracing::info!(from = version, to = VERSION, "history: the file's schema is up to date now");
+        tracing::info!(
+            from = version,
+            to = VERSION,
+            "history: the file's schema is up to date now"
+        );
     }
     Ok(())
 }

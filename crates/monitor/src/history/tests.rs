@@ -169,7 +169,10 @@ fn how_long_they_waited_has_an_answer() {
     let rows = select.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
     let rows: Vec<(f64, i64)> = rows.map(Result::unwrap).collect();
     assert_eq!(rows.iter().map(|(_, n)| *n).collect::<Vec<_>>(), [3, 1]);
-    assert!(rows[0].0 > 0.1 && rows[0].0 < 0.126 && rows[1].0 > 1.11 && rows[1].0 < 1.4, "{rows:?}");
+    assert!(
+        rows[0].0 > 0.1 && rows[0].0 < 0.126 && rows[1].0 > 1.11 && rows[1].0 < 1.4,
+        "{rows:?}"
+    );
 }
 
 #[test]

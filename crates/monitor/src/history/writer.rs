@@ -268,7 +268,8 @@ pub(crate) fn explain(unfit: &Unfit) -> String {
              with it, which brings it up to date"
         ),
         Unfit::Foreign => {
-            "it is a database of another program: name another file, which is made if missing".into()
+            "it is a database of another program: name another file, which is made if missing"
+                .into()
         }
         Unfit::Sqlite(error) => explain_sqlite(error),
     }

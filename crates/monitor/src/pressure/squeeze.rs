@@ -46,7 +46,8 @@ impl Squeeze {
             }
             let throttle = limiter.throttle();
             let hold = self.capped.get_mut(limiter.name());
-            if hold.as_ref().is_some_and(|hold| now < hold.moved.saturating_add(throttle.hold_down)) {
+            if hold.as_ref().is_some_and(|hold| now < hold.moved.saturating_add(throttle.hold_down))
+            {
                 continue;
             }
             // Below what is in force, be that by its own cap, the setting or somebody else's cap.
@@ -104,7 +105,14 @@ impl Squeeze {
         limiters
     }
 
-    fn begin(&mut self, config: &Pressure, limiter: &Handle, from: usize, to: usize, now: Duration) {
+    fn begin(
+        &mut self,
+        config: &Pressure,
+        limiter: &Handle,
+        from: usize,
+        to: usize,
+        now: Duration,
+    ) {
         let cap = match config.dry_run {
             true => None,
             false => match limiter.cap_owned(CAUSE) {
@@ -247,7 +255,11 @@ mod tests {
         let limiter = bench.registry.register(limiter).unwrap();
         let mut would_be = |seconds, up: bool| {
             bench.now = Duration::from_secs(seconds);
-            if up { bench.up(1) } else { bench.down(1) }
+            if up {
+                bench.up(1)
+            } else {
+                bench.down(1)
+            }
             bench.squeeze.caps().get("a").copied()
         };
         assert_eq!([would_be(0, false), would_be(29, false)], [Some(8), Some(8)], "held");

@@ -99,8 +99,10 @@ impl Browser {
         );
         let place = self.run(&script);
         let [left, width, y] = [0, 1, 2].map(|i| place[i].as_f64().unwrap());
-        let at = |share: f64| json!({ "type": "pointerMove", "duration": 50,
-            "x": (left + width * share).round(), "y": y.round(), "origin": "viewport" });
+        let at = |share: f64| {
+            json!({ "type": "pointerMove", "duration": 50,
+            "x": (left + width * share).round(), "y": y.round(), "origin": "viewport" })
+        };
         let actions = json!({ "actions": [{ "type": "pointer", "id": "mouse",
             "parameters": { "pointerType": "mouse" }, "actions": [
                 at(from), { "type": "pointerDown", "button": 0 }, at((from + to) / 2.0), at(to),

@@ -41,7 +41,8 @@ impl Signal {
         };
         // A group outside of what is mounted cannot be seen: `/../…`, or another part of the tree.
         let inside = Path::new(group).strip_prefix(mounted).ok()?;
-        let inside = (!inside.components().any(|part| part.as_os_str() == "..")).then_some(inside)?;
+        let inside =
+            (!inside.components().any(|part| part.as_os_str() == "..")).then_some(inside)?;
         Some(self.root.join(mounted_at.trim_start_matches('/')).join(inside))
     }
 }
@@ -148,8 +149,12 @@ mod tests {
             ("0::/pods/one/job\n", bound, "sys/fs/c group/job/cpu.pressure"),
             ("0::/pods/one\n", bound, "sys/fs/c group/cpu.pressure"),
         ] {
-            let files =
-                [SYSTEM, ("proc/self/cgroup", group), ("proc/self/mountinfo", mounts), pressure(at)];
+            let files = [
+                SYSTEM,
+                ("proc/self/cgroup", group),
+                ("proc/self/mountinfo", mounts),
+                pressure(at),
+            ];
             let (_root, mut signal) = fixture(&files);
             assert_eq!(signal.read().unwrap().source, "control group", "{at}");
         }
