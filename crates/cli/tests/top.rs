@@ -95,9 +95,10 @@ fn it_draws_keys_turn_the_program_and_the_terminal_is_as_before() {
     terminal.press("\r");
     terminal.sees("given up waiting");
     terminal.press("\u{1b}");
+    terminal.sees("waiting");
     terminal.press("/nobody");
     terminal.sees("Enter keeps it");
-    terminal.press("\u{1b}");
+    terminal.press("\r");
     drop(bench);
     terminal.sees("no answer");
     terminal.press("q");

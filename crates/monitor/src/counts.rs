@@ -1,17 +1,18 @@
 //! What a limiter has counted between two moments. Such differences add up over samples, restarts
 //! and limiters of the same name; totals since a limiter was made do not.
 
-use std::sync::LazyLock;
 use std::time::Duration;
 
 use grmgr::{Histogram, Stats};
 
+#[cfg(any(feature = "dashboard", feature = "history", feature = "metrics"))]
 /// Why requests are refused, in the order of [`Counts::refused`].
 pub(crate) const REASONS: [&str; 4] = ["closed", "exceeds_max", "no_permits", "queue_full"];
 
+#[cfg(any(feature = "dashboard", feature = "history", feature = "metrics"))]
 /// Where each bucket of a [`Histogram`] ends.
-pub(crate) static ENDS: LazyLock<Vec<Duration>> =
-    LazyLock::new(|| Histogram::default().buckets().map(|(end, _)| end).collect());
+pub(crate) static ENDS: std::sync::LazyLock<Vec<Duration>> =
+    std::sync::LazyLock::new(|| Histogram::default().buckets().map(|(end, _)| end).collect());
 
 /// What has happened between two moments.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -105,6 +106,7 @@ pub(crate) fn refused(stats: &Stats) -> [u64; 4] {
     ]
 }
 
+#[cfg(any(feature = "dashboard", feature = "history"))]
 /// The time within which the share `quantile` of the waits ended, of how many each bucket has, in
 /// order. Within a bucket they are taken to be spread evenly.
 pub(crate) fn quantile(

@@ -37,6 +37,7 @@ pub struct HistoryHealth {
     pub rows_lost: u64,
 }
 
+#[cfg(feature = "history")]
 impl HistoryHealth {
     pub(crate) fn new(path: PathBuf, run_id: String) -> Self {
         Self { path, run_id, ..Self::default() }

@@ -20,6 +20,7 @@ mod monitor;
 mod mutex;
 #[cfg(feature = "pressure")]
 mod pressure;
+#[cfg(feature = "dashboard")]
 mod recent;
 #[cfg(feature = "history")]
 pub mod recorded;

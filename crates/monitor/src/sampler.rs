@@ -10,17 +10,19 @@ use std::time::Duration;
 
 use grmgr::{Change, Clock, Handle, Limiter, Snapshot, Stats, SystemClock, Throttle, WeakHandle};
 
-use crate::counts::{Counts, refused};
+use crate::counts::Counts;
 use crate::moment::Moment;
+#[cfg(feature = "dashboard")]
 use crate::recent::Recent;
 use crate::source::Source;
-use crate::windows::{Averages, Windows};
+use crate::windows::Windows;
 
 /// All limiters of a registry, as of the last sample.
 #[derive(Debug)]
 pub(crate) struct Sampler {
     source: Source,
     /// By name.
+    #[expect(clippy::vec_box, reason = "all of them are moved at each sample")]
     limiters: Vec<Box<Tracked>>,
     /// Causes that will change ceilings, though they have not yet.
     causes: Vec<&'static str>,
@@ -33,6 +35,7 @@ pub(crate) struct Sampler {
 #[derive(Debug)]
 pub(crate) struct Tracked {
     pub(crate) name: Arc<str>,
+    #[cfg_attr(not(feature = "metrics"), allow(dead_code, reason = "only for the metrics"))]
     /// Differs from that of every other limiter, also of those of the same name before.
     pub(crate) id: u64,
     /// Watching a limiter is no reason to keep it: a registry may evict it.
@@ -51,6 +54,7 @@ pub(crate) struct Tracked {
     pub(crate) passed: Duration,
     /// What has not been reported yet.
     unreported: Counts,
+    #[cfg(feature = "dashboard")]
     pub(crate) recent: Recent,
 }
 
@@ -65,9 +69,14 @@ pub(crate) struct CauseCount {
 
 /// A change of a ceiling, with its date.
 #[derive(Clone, Debug)]
+#[cfg_attr(
+    not(any(feature = "dashboard", feature = "history")),
+    allow(dead_code, reason = "only for the dashboard and the history")
+)]
 pub(crate) struct Dated {
     pub(crate) change: Change,
     pub(crate) unix_ms: i64,
+    #[cfg_attr(not(feature = "history"), allow(dead_code, reason = "only for the history"))]
     /// How many changes just before it had left the log before they could be read.
     pub(crate) missed: u64,
 }
@@ -88,6 +97,7 @@ pub(crate) struct Sample {
     pub(crate) changes: Vec<(Arc<str>, Dated)>,
     pub(crate) pauses: Vec<(Arc<str>, Pause)>,
     /// Limiters that are no longer registered, seen for the last time.
+    #[expect(clippy::vec_box, reason = "they are in boxes already")]
     pub(crate) gone: Vec<Box<Tracked>>,
 }
 
@@ -132,23 +142,28 @@ impl Sampler {
         Self { source, limiters, causes, ids: 0, samples: 0, last: Duration::ZERO }
     }
 
+    #[cfg(any(feature = "dashboard", feature = "pressure"))]
     /// From now on, each limiter counts the changes of this cause, also as long as there are none.
     pub(crate) fn expect_cause(&mut self, cause: &'static str) {
         self.causes.push(cause);
     }
 
+    #[cfg(feature = "dashboard")]
     pub(crate) fn source(&self) -> &Source {
         &self.source
     }
 
+    #[cfg(any(feature = "dashboard", feature = "metrics"))]
     pub(crate) fn limiters(&self) -> impl ExactSizeIterator<Item = &Tracked> + Clone {
         self.limiters.iter().map(|tracked| &**tracked)
     }
 
+    #[cfg(feature = "dashboard")]
     pub(crate) fn get(&self, name: &str) -> Option<&Tracked> {
         self.find(name).map(|at| &*self.limiters[at])
     }
 
+    #[cfg(feature = "dashboard")]
     fn find(&self, name: &str) -> Option<usize> {
         self.limiters.binary_search_by(|tracked| (*tracked.name).cmp(name)).ok()
     }
@@ -194,6 +209,7 @@ impl Sampler {
         sample
     }
 
+    #[cfg(feature = "dashboard")]
     /// Somebody has just paused or resumed a limiter through this monitor; told if that is news.
     pub(crate) fn note_pause(
         &mut self,
@@ -210,6 +226,7 @@ impl Sampler {
         Some((tracked.name.clone(), Pause { unix_ms: now.unix_ms, paused, cause }))
     }
 
+    #[cfg(feature = "history")]
     /// What each limiter has to report: itself, and what it counted since the last report.
     pub(crate) fn reports(&mut self) -> impl Iterator<Item = (&Tracked, Counts)> {
         self.limiters.iter_mut().map(|tracked| {
@@ -269,6 +286,7 @@ impl Tracked {
             counts: None,
             passed: Duration::ZERO,
             unreported: Counts::default(),
+            #[cfg(feature = "dashboard")]
             recent: Recent::default(),
             last,
             limiter: limiter.downgrade(),
@@ -285,6 +303,7 @@ impl Tracked {
         self.throttle = limiter.throttle();
         let before = std::mem::replace(&mut self.last, limiter.snapshot());
         let counts = Counts::between(&before.stats, &self.last.stats);
+        #[cfg(feature = "dashboard")]
         self.recent.add(passed, counts.as_ref());
         if let Some(counts) = &counts {
             self.unreported.add(counts);
@@ -365,16 +384,19 @@ impl Tracked {
         Row { name, unix_ms, in_flight, ceiling, setting, capped_by, waiting, paused, gone, counts }
     }
 
+    #[cfg(feature = "history")]
     /// What it has counted since the last report.
     pub(crate) fn unreported(&self) -> &Counts {
         &self.unreported
     }
 
+    #[cfg(feature = "dashboard")]
     /// The limiter itself, if it is still there.
     pub(crate) fn live(&self) -> Option<Handle> {
         self.limiter.upgrade()
     }
 
+    #[cfg(feature = "dashboard")]
     /// The limiter as it is now; as it was last seen, if it is no longer there.
     pub(crate) fn snapshot_now(&self) -> Cow<'_, Snapshot> {
         match self.live() {
@@ -383,6 +405,7 @@ impl Tracked {
         }
     }
 
+    #[cfg(feature = "dashboard")]
     /// The last change of its ceiling, also if it came after the last sample.
     pub(crate) fn newest_change(
         &self,
@@ -398,16 +421,19 @@ impl Tracked {
         self.last_change.clone()
     }
 
+    #[cfg(any(test, feature = "history"))]
     /// The averages at the last sample.
-    pub(crate) fn averages(&self) -> Averages {
+    pub(crate) fn averages(&self) -> crate::windows::Averages {
         self.windows.averages()
     }
 
+    #[cfg(feature = "dashboard")]
     /// Permits granted a second, between the last two samples.
     pub(crate) fn rate(&self) -> f64 {
         self.per_second(|counts| counts.acquired)
     }
 
+    #[cfg(feature = "dashboard")]
     /// How often a second something happened between the last two samples.
     pub(crate) fn per_second(&self, of: fn(&Counts) -> u64) -> f64 {
         match (&self.counts, self.passed.as_secs_f64()) {
@@ -416,15 +442,18 @@ impl Tracked {
         }
     }
 
+    #[cfg(any(feature = "dashboard", feature = "metrics"))]
     /// Requests refused, by reason.
     pub(crate) fn refused(&self) -> [u64; 4] {
-        refused(&self.last.stats)
+        crate::counts::refused(&self.last.stats)
     }
 
+    #[cfg(feature = "dashboard")]
     pub(crate) fn throttle(&self) -> Throttle {
         self.throttle
     }
 
+    #[cfg(feature = "dashboard")]
     /// The means of the last `n` buckets that are closed, the oldest first, each with the date of
     /// its end.
     pub(crate) fn remembered(

@@ -24,6 +24,7 @@ pub(crate) const WINDOWS: [(&str, usize); 12] = [
     ("1h", 360),
     ("2h", 720),
 ];
+#[cfg(any(test, feature = "history"))]
 /// The averages over all windows; `None` where a window is not full yet.
 pub(crate) type Averages = [Option<Triple>; WINDOWS.len()];
 
@@ -64,6 +65,7 @@ impl Windows {
         self.open_samples += 1;
     }
 
+    #[cfg(any(test, feature = "history"))]
     /// The averages over the buckets that are closed.
     pub(crate) fn averages(&self) -> Averages {
         std::array::from_fn(|w| {
@@ -72,6 +74,7 @@ impl Windows {
         })
     }
 
+    #[cfg(feature = "dashboard")]
     /// The means of the last `n` closed buckets, the oldest first, each with the age its bucket
     /// ended at.
     pub(crate) fn recent(&self, n: usize) -> impl Iterator<Item = (Duration, [f32; 3])> + '_ {

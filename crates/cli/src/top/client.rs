@@ -116,7 +116,7 @@ pub(super) enum Request {
 /// What has been heard.
 #[derive(Debug)]
 pub(super) enum News {
-    Frame(Frame),
+    Frame(Box<Frame>),
     /// What came of a press, in words.
     Outcome(String),
     /// No answer.
@@ -158,7 +158,7 @@ impl Client {
         let first = dashboard.frame(&wanted)?;
         let (tell, news) = channel();
         let (requests, asked) = channel();
-        let _ = tell.send(News::Frame(first));
+        let _ = tell.send(News::Frame(Box::new(first)));
         thread::Builder::new()
             .name("grmgr-top".into())
             .spawn(move || dashboard.run(&tell, &asked, wanted))
@@ -189,7 +189,7 @@ impl Dashboard {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
-            let news = self.frame(&wanted).map_or_else(News::Lost, News::Frame);
+            let news = self.frame(&wanted).map_or_else(News::Lost, |frame| News::Frame(Box::new(frame)));
             next = Instant::now() + EVERY;
             if tell.send(news).is_err() {
                 return;

@@ -97,7 +97,7 @@ impl State {
     pub(super) fn hear(&mut self, news: News) {
         match news {
             News::Frame(frame) => {
-                self.frame = Some(frame);
+                self.frame = Some(*frame);
                 self.lost = None;
             }
             News::Outcome(said) => self.said = said,
@@ -273,7 +273,7 @@ pub(super) mod tests {
             "detail": detail, "history": { "error": "the disk is full" },
             "pressure": { "verdict": "overload", "avg10": 71.2 } });
         let mut state = State::new("127.0.0.1:9187");
-        state.hear(News::Frame(serde_json::from_value(frame).unwrap()));
+        state.hear(News::Frame(Box::new(serde_json::from_value(frame).unwrap())));
         state
     }
 
@@ -354,9 +354,9 @@ pub(super) mod tests {
     fn the_selection_stays_with_its_limiter() {
         let mut state = state(&["a", "c"]);
         keys(&mut state, "j");
-        state.hear(News::Frame(tests::state(&["a", "b", "c"]).frame.unwrap()));
+        state.hear(News::Frame(Box::new(tests::state(&["a", "b", "c"]).frame.unwrap())));
         assert_eq!(keys(&mut state, "u"), [one("c", "up", None)]);
-        state.hear(News::Frame(tests::state(&[]).frame.unwrap()));
+        state.hear(News::Frame(Box::new(tests::state(&[]).frame.unwrap())));
         assert_eq!(keys(&mut state, "ujks"), [(); 4].map(|()| Reaction::None));
     }
 }

@@ -46,6 +46,7 @@ fn fifteen() -> u32 {
 struct Span {
     from_ms: i64,
     to_ms: i64,
+    #[cfg_attr(not(feature = "history"), allow(dead_code, reason = "only for the history"))]
     points: usize,
 }
 

@@ -143,6 +143,7 @@ impl Queue {
         self.changed.notify_all();
     }
 
+    #[cfg(feature = "dashboard")]
     /// What is not on the disk yet, of one limiter: its samples, changes and pauses.
     pub(crate) fn waiting_of(&self, name: &str) -> Batch {
         let state = lock(&self.state);
@@ -155,6 +156,7 @@ impl Queue {
         of
     }
 
+    #[cfg(feature = "dashboard")]
     /// Appends a pause that was made by this monitor itself.
     pub(crate) fn push_pause(&self, pause: (Arc<str>, Pause)) {
         let mut state = lock(&self.state);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
+use rusqlite::{Connection, OpenFlags, params};
 
 use super::schema::{self, Unfit};
 use super::store::{COUNTS, read_counts};
@@ -188,8 +188,10 @@ impl Reader {
         Ok(counts)
     }
 
+    #[cfg(feature = "dashboard")]
     /// The id of a limiter.
     pub(crate) fn limiter(&self, run_id: &str, name: &str) -> rusqlite::Result<Option<i64>> {
+        use rusqlite::OptionalExtension;
         self.db
             .query_row(
                 "SELECT limiters.id FROM limiters JOIN runs ON runs.id = run

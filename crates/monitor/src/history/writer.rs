@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::ErrorCode;
 
-use super::queue::{Batch, Queue, Work};
+use super::queue::{Queue, Work};
 use super::retention::Keeper;
 use super::run_lock::RunLock;
 use super::schema::{self, Unfit};
@@ -19,7 +19,7 @@ use crate::StartError;
 use crate::health::HistoryHealth;
 use crate::moment::Moment;
 use crate::mutex::lock;
-use crate::sampler::{Pause, Sample};
+use crate::sampler::Sample;
 
 /// The history being written.
 #[derive(Debug)]
@@ -75,12 +75,14 @@ impl History {
         self.queue.wait(report).map_err(io::Error::other)
     }
 
+    #[cfg(feature = "dashboard")]
     /// What is not in the database yet, of one limiter.
-    pub(crate) fn waiting_of(&self, name: &str) -> Batch {
+    pub(crate) fn waiting_of(&self, name: &str) -> super::queue::Batch {
         self.queue.waiting_of(name)
     }
 
-    pub(crate) fn push_pause(&self, pause: (Arc<str>, Pause)) {
+    #[cfg(feature = "dashboard")]
+    pub(crate) fn push_pause(&self, pause: (Arc<str>, crate::sampler::Pause)) {
         self.queue.push_pause(pause);
     }
 
@@ -90,6 +92,7 @@ impl History {
         health
     }
 
+    #[cfg(feature = "dashboard")]
     pub(crate) fn options(&self) -> &Options {
         &self.options
     }

@@ -201,6 +201,7 @@ pub(crate) enum Verdict {
 
 /// The last poll, for the dashboard.
 #[derive(Clone, Debug)]
+#[cfg_attr(not(feature = "dashboard"), allow(dead_code, reason = "only for the dashboard"))]
 pub(crate) struct Status {
     pub(crate) verdict: Verdict,
     pub(crate) dry_run: bool,
