@@ -546,7 +546,7 @@ fn nothing_is_in_the_way_of_those_who_cannot_see_it() {
     let program = Program::start();
     let monitor = program.monitor(|builder| builder);
     let browser = Browser::start();
-    let look = |what: &str| {
+    let check = |what: &str| {
         browser.run(&format!("if (!window.axe) {{ {axe} }}"));
         let found = browser.run_async(
             "const done = arguments[arguments.length - 1]; \
@@ -561,19 +561,19 @@ fn nothing_is_in_the_way_of_those_who_cannot_see_it() {
         browser.eventually("it is live", || {
             browser.text("#live") == "live" && !names(&browser).is_empty()
         });
-        look("cards");
+        check("cards");
         browser.run("document.querySelector('.card [data-do=pause]').click()");
         browser.eventually("it asks", || browser.shown("#confirm"));
-        look("a question");
+        check("a question");
         browser.run("document.querySelector('#confirm').close()");
         browser.run("wantToken('')");
         browser.eventually("it asks", || browser.shown("#token-dialog"));
-        look("the token");
+        check("the token");
         browser.open(&format!("{}limiter?name=db", url(&monitor)));
         browser.eventually("its charts", || browser.run("return one?.plots.length ?? 0") == 5);
         browser.press("u");
         browser.eventually("a message", || browser.shown("#toast"));
-        look("its own page");
+        check("its own page");
     }
     let more: Vec<_> = (0..30)
         .map(|i| program.registry.register(Limiter::new(format!("limiter {i}"), 2)).unwrap())
@@ -584,7 +584,7 @@ fn nothing_is_in_the_way_of_those_who_cannot_see_it() {
         browser.size(width, height, scheme);
         browser.open(&format!("{}?order=full", url(&monitor)));
         browser.eventually("a table", || names(&browser).len() == 31);
-        look("the table");
+        check("the table");
     }
 }
 

@@ -243,6 +243,34 @@ fn what_was_pressed_is_what_is_read_next() {
     assert_eq!(limiter["last_change"]["said"], "capped at 3 by replica lag");
 }
 
+#[cfg(all(feature = "pressure", target_os = "linux"))]
+#[test]
+fn what_pressure_caps_or_would_cap_is_shown() {
+    let root = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(root.path().join("proc/pressure")).unwrap();
+    let line = "some avg10=80.00 avg60=50.00 avg300=1.00 total=1\n";
+    std::fs::write(root.path().join("proc/pressure/cpu"), line).unwrap();
+    for dry_run in [false, true] {
+        let pressure = grmgr_monitor::Pressure::default().root(root.path()).dry_run(dry_run);
+        let pressure = pressure.poll_every(Duration::from_millis(10));
+        let bench = start(|builder| builder.pressure(pressure));
+        let frame = || get(bench.address, "/api/limiters").json();
+        eventually("it acts", || frame()["pressure"]["capped"] == 1);
+        let limiter = frame()["limiters"][0].clone();
+        assert_eq!(limiter["setting"], 10);
+        if dry_run {
+            assert_eq!((&limiter["ceiling"], &limiter["would_be"]), (&json!(10), &json!(8)));
+            assert!(bench.limiter.caps().is_empty());
+        } else {
+            assert_eq!((&limiter["ceiling"], &limiter["would_be"]), (&json!(8), &json!(null)));
+            assert_eq!(limiter["capped_by"], "pressure");
+        }
+        let limiter = bench.limiter.clone();
+        drop(bench);
+        assert_eq!(limiter.ceiling(), 10, "with the monitor its caps go");
+    }
+}
+
 #[test]
 fn out_of_range_is_refused_and_not_bent() {
     let bench = start(|builder| builder);

@@ -50,10 +50,11 @@ fn draw(
     let words = |size: i32, color: &RGBColor| ("sans-serif", size).into_font().color(color);
     let (head, body) = root.split_vertically(TITLE);
     head.draw_text("In flight", &words(16, &FLIGHT), (16, 16))?;
-    head.draw_text("and ceiling", &words(16, &CEILING), (88, 16))?;
+    head.draw_text("Ceiling", &words(16, &CEILING), (92, 16))?;
+    head.draw_text("dashed: it was moved, shaded: paused", &words(13, &SOFT), (160, 18))?;
     if left_out > 0 {
         let text = format!("the busiest {} limiters; {left_out} more are in the table", PANELS);
-        head.draw_text(&text, &words(13, &SOFT), (190, 18))?;
+        head.draw_text(&text, &words(13, &SOFT), (430, 18))?;
     }
     if panels.is_empty() {
         body.draw_text("No samples have been recorded yet.", &words(15, &SOFT), (16, 16))?;

@@ -189,7 +189,8 @@ impl Dashboard {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
-            let news = self.frame(&wanted).map_or_else(News::Lost, |frame| News::Frame(Box::new(frame)));
+            let news =
+                self.frame(&wanted).map_or_else(News::Lost, |frame| News::Frame(Box::new(frame)));
             next = Instant::now() + EVERY;
             if tell.send(news).is_err() {
                 return;

@@ -133,7 +133,7 @@ class One {
   draw() {
     const [from, to] = this.span(), points = this.points.filter(point => point.at_ms >= from && point.at_ms <= to);
     // Where nothing was sampled for long, the line is broken.
-    const gap = Math.max((to - from) / 60, 45000), data = [[]];
+    const gap = Math.max((to - from) / 60, 150000), data = [[]];
     FIELDS.forEach(() => data.push([]));
     points.forEach((point, i) => {
       if (i && point.at_ms - points[i - 1].at_ms > gap) { data[0].push(points[i - 1].at_ms + 1); FIELDS.forEach((_, f) => data[f + 1].push(null)); }
@@ -197,7 +197,7 @@ class One {
       const last = p === PANELS.length - 1;
       const axis = { font, stroke: css('--soft'), grid, ticks: { show: false } };
       const plot = new uPlot({
-        ms: 1, width: this.width, height: panel.height + (last ? 26 : 0), legend: { show: false }, padding: [6, 8, last ? 0 : 6, 0],
+        ms: 1, width: this.width, height: panel.height + (last ? 26 : 0), legend: { show: false }, padding: [6, 24, last ? 0 : 6, 0],
         cursor: { sync: { key: 'time' }, drag: { x: true, y: false, setScale: false }, points: { size: 6 }, y: false },
         scales: { x: { time: true, auto: false }, y: { auto: false } },
         axes: [{ ...axis, show: last, size: 26, values: (u, splits, _, space, step) => splits.map((at, i) => this.stamp(at, step)), space: 74 },
