@@ -1,9 +1,10 @@
 //! Putting a damaged file out of the way.
 
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use super::schema::APPLICATION;
 use crate::moment::unix_ms;
 
 /// Renames a database, and the log that belongs to it, to a name beside it that is free.
@@ -25,6 +26,15 @@ pub(crate) fn rename(path: &Path) -> io::Result<PathBuf> {
         let _ = fs::rename(with(path, ending), with(&to, ending));
     }
     Ok(to)
+}
+
+/// Whether a file says in its head that a monitor has made it, however damaged the rest is.
+pub(crate) fn is_ours(path: &Path) -> bool {
+    let mut head = [0; 100];
+    let read = fs::File::open(path).and_then(|mut file| file.read_exact(&mut head));
+    read.is_ok()
+        && head.starts_with(b"SQLite format 3\0")
+        && head[68..72] == (APPLICATION as u32).to_be_bytes()
 }
 
 fn with(path: &Path, ending: &str) -> PathBuf {

@@ -14,7 +14,7 @@ const STEPS: [fn() -> String; 2] = [first, second];
 /// Goes into `user_version`.
 pub(crate) const VERSION: i64 = STEPS.len() as i64;
 /// "grmm", in `application_id`.
-const APPLICATION: i64 = 0x6772_6d6d;
+pub(crate) const APPLICATION: i64 = 0x6772_6d6d;
 
 /// Why a file cannot be used.
 #[derive(Debug)]

@@ -356,7 +356,11 @@ fn a_file_that_is_unfit_at_the_start_is_told_and_retried() {
         .db
         .pragma_update(None, "user_version", 99)
         .unwrap();
+    // Somebody's notes, named by mistake: they are not moved either.
+    fs::write(file("text.db"), "no database, and longer than a head of 100 bytes\n".repeat(100))
+        .unwrap();
     for (name, advice) in [
+        ("text.db", "no SQLite database: move it away"),
         ("foreign.db", "another program: name another file"),
         ("newer.db", "later release (schema 99"),
         ("missing/stats.db", "does its folder exist"),
@@ -380,13 +384,16 @@ fn a_file_that_is_unfit_at_the_start_is_told_and_retried() {
 fn a_damaged_file_at_the_start_is_moved_aside() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("stats.db");
-    let text = "no database, and longer than a header of 100 bytes\n".repeat(100);
-    fs::write(&path, &text).unwrap();
+    drop(History::start(options(&path, "before")).unwrap());
+    // All but its head is gone.
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[100..].fill(0xff);
+    fs::write(&path, &bytes).unwrap();
     let history = History::start(options(&path, "test")).unwrap();
     history.wait(history.report(std::iter::empty())).unwrap();
     let health = history.health();
     assert_eq!(health.error, None);
-    assert_eq!(fs::read_to_string(health.moved_aside.unwrap()).unwrap(), text);
+    assert_eq!(fs::read(health.moved_aside.unwrap()).unwrap(), bytes);
     assert_eq!(count(&path, "runs"), 1);
 }
 

@@ -49,6 +49,7 @@ impl History {
             health: health.clone(),
             store: None,
             keeper: Keeper::default(),
+            opened: false,
             start: Instant::now(),
             _held: held,
         };
@@ -125,6 +126,8 @@ struct Writer {
     health: Arc<Mutex<HistoryHealth>>,
     store: Option<Store>,
     keeper: Keeper,
+    /// It has been opened before: what is at the path is this monitor's.
+    opened: bool,
     start: Instant,
     _held: RunLock,
 }
@@ -187,12 +190,17 @@ impl Writer {
         };
         self.store = Some(opened.map_err(|unfit| explain(&unfit))?);
         self.keeper.begin();
+        self.opened = true;
         Ok(())
     }
 
-    /// Renames a damaged file, with its log: nothing of it is lost that can still be read.
+    /// Renames a damaged file, with its log: nothing of it is lost that can still be read. A file
+    /// that no monitor has made stays where it is.
     fn move_aside(&self) -> bool {
         let path = &self.options.path;
+        if !(self.opened || aside::is_ours(path)) {
+            return false;
+        }
         match aside::rename(path) {
             Ok(to) => {
                 tracing::error!(
@@ -289,7 +297,7 @@ fn explain_sqlite(error: &rusqlite::Error) -> String {
             "another program keeps it locked: end that one's transaction"
         }
         Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
-            "the file is damaged, or no SQLite database"
+            "the file is damaged, or no SQLite database: move it away, or name another file"
         }
         _ => return error.to_string(),
     };
