@@ -102,6 +102,7 @@ fn write(
              (at_ms, limiter, in_flight, ceiling, waiting, paused, setting, capped_by)
              VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         )?;
+        let mut counted = write.prepare_cached(&insert("IGNORE"))?;
         for row in &batch.rows {
             let id = id(&write, run, ids, &row.name)?;
             if !row.gone {
@@ -117,7 +118,7 @@ fn write(
                 ])?;
             }
             if let Some(counts) = &row.counts {
-                write_counts(&write, row.unix_ms, id, counts)?;
+                insert_counts(&mut counted, &write, row.unix_ms, id, counts)?;
             }
         }
         let mut change = write.prepare_cached(
@@ -161,28 +162,49 @@ fn write(
     Ok(())
 }
 
-/// Adds to what is there: two samples may fall into one millisecond, and a minute's samples become
-/// one.
+/// Writes what has been counted until then. What is there already is added to: two samples may fall
+/// into one millisecond, and a minute's samples become one.
 pub(super) fn write_counts(
     write: &Connection,
     at_ms: i64,
     limiter: i64,
     counts: &Counts,
 ) -> rusqlite::Result<()> {
-    let mut merged;
-    let mut counts = counts;
-    if let Some(there) = counts_at(write, at_ms, limiter)? {
-        merged = there;
-        merged.add(counts);
-        counts = &merged;
+    insert_counts(&mut write.prepare_cached(&insert("IGNORE"))?, write, at_ms, limiter, counts)
+}
+
+fn insert_counts(
+    statement: &mut CachedStatement<'_>,
+    write: &Connection,
+    at_ms: i64,
+    limiter: i64,
+    counts: &Counts,
+) -> rusqlite::Result<()> {
+    if execute_counts(statement, at_ms, limiter, counts)? > 0 {
+        return Ok(());
     }
+    let query = format!("SELECT {COUNTS} FROM counts WHERE at_ms = ? AND limiter = ?");
+    let mut select = write.prepare_cached(&query)?;
+    let mut sum = select.query_row(params![at_ms, limiter], |row| read_counts(row, 0))?;
+    sum.add(counts);
+    let mut replace = write.prepare_cached(&insert("REPLACE"))?;
+    execute_counts(&mut replace, at_ms, limiter, &sum).map(|_| ())
+}
+
+fn insert(or: &str) -> String {
+    format!(
+        "INSERT OR {or} INTO counts (at_ms, limiter, {COUNTS})
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    )
+}
+
+fn execute_counts(
+    insert: &mut CachedStatement<'_>,
+    at_ms: i64,
+    limiter: i64,
+    counts: &Counts,
+) -> rusqlite::Result<usize> {
     let [closed, exceeds_max, no_permits, queue_full] = counts.refused.map(|n| n as i64);
-    let mut insert = write.prepare_cached(
-        "INSERT OR REPLACE INTO counts
-         (at_ms, limiter, acquired, waited, cancelled, refused_closed, refused_exceeds_max,
-          refused_no_permits, refused_queue_full, peak_in_flight, peak_waiting, waited_us, waits)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-    )?;
     insert.execute(params![
         at_ms,
         limiter,
@@ -197,14 +219,7 @@ pub(super) fn write_counts(
         counts.peak_waiting as i64,
         counts.waits.sum.as_micros() as i64,
         waits_to_json(&counts.waits)
-    ])?;
-    Ok(())
-}
-
-fn counts_at(db: &Connection, at_ms: i64, limiter: i64) -> rusqlite::Result<Option<Counts>> {
-    let query = format!("SELECT {COUNTS} FROM counts WHERE at_ms = ? AND limiter = ?");
-    let mut select = db.prepare_cached(&query)?;
-    select.query_row(params![at_ms, limiter], |row| read_counts(row, 0)).optional()
+    ])
 }
 
 /// The columns that [`read_counts`] reads.
