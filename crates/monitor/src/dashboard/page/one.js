@@ -204,7 +204,7 @@ class One {
           { ...axis, size: 52, space: 28, values: (u, splits) => splits.map(n => n === 0 ? '0' : (panel.words ?? (n => Number.isInteger(n) ? big(n) : ''))(n)) }],
         series: [{}, ...panel.lines.map(l => ({
           label: l.label, stroke: css(l.color), width: l.width ?? 1.5, dash: l.dash, fill: l.area ? `${css(l.color)}26` : undefined,
-          paths: l.step ? uPlot.paths.stepped({ align: -1 }) : undefined, points: { show: l.points ?? false, size: 4 }, spanGaps: l.points ?? false,
+          paths: l.step ? uPlot.paths.stepped({ align: -1 }) : undefined, points: l.points ? { size: 4 } : { show: false },
         }))],
         hooks: {
           setSelect: [u => {
