@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use grmgr::{Histogram, Stats};
 
-#[cfg(any(feature = "dashboard", feature = "history", feature = "metrics"))]
 /// Why requests are refused, in the order of [`Counts::refused`].
+#[cfg(any(feature = "dashboard", feature = "history", feature = "metrics"))]
 pub(crate) const REASONS: [&str; 4] = ["closed", "exceeds_max", "no_permits", "queue_full"];
 
-#[cfg(any(feature = "dashboard", feature = "history", feature = "metrics"))]
 /// Where each bucket of a [`Histogram`] ends.
+#[cfg(any(feature = "dashboard", feature = "history", feature = "metrics"))]
 pub(crate) static ENDS: std::sync::LazyLock<Vec<Duration>> =
     std::sync::LazyLock::new(|| Histogram::default().buckets().map(|(end, _)| end).collect());
 
@@ -106,9 +106,9 @@ pub(crate) fn refused(stats: &Stats) -> [u64; 4] {
     ]
 }
 
-#[cfg(any(feature = "dashboard", feature = "history"))]
 /// The time within which the share `quantile` of the waits ended, of how many each bucket has, in
 /// order. Within a bucket they are taken to be spread evenly.
+#[cfg(any(feature = "dashboard", feature = "history"))]
 pub(crate) fn quantile(
     buckets: impl Iterator<Item = (usize, f64)> + Clone,
     quantile: f64,

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use grmgr::{Change, Clock, Handle, Limiter, Snapshot, Stats, SystemClock, Throttle, WeakHandle};
+use grmgr::{Change, Clock, Handle, Limiter, Snapshot, Stats, SystemClock, WeakHandle};
 
 use crate::counts::Counts;
 use crate::moment::Moment;
@@ -35,12 +35,11 @@ pub(crate) struct Sampler {
 #[derive(Debug)]
 pub(crate) struct Tracked {
     pub(crate) name: Arc<str>,
-    #[cfg_attr(not(feature = "metrics"), allow(dead_code, reason = "only for the metrics"))]
     /// Differs from that of every other limiter, also of those of the same name before.
+    #[cfg_attr(not(feature = "metrics"), allow(dead_code, reason = "only for the metrics"))]
     pub(crate) id: u64,
     /// Watching a limiter is no reason to keep it: a registry may evict it.
     limiter: WeakHandle,
-    throttle: Throttle,
     first_seen: Duration,
     pub(crate) windows: Windows,
     pub(crate) last: Snapshot,
@@ -50,7 +49,7 @@ pub(crate) struct Tracked {
     /// How often the ceiling was moved, by cause.
     pub(crate) by_cause: Vec<CauseCount>,
     /// What happened between the last two samples, and how long that was.
-    pub(crate) counts: Option<Box<Counts>>,
+    pub(crate) counts: Option<Arc<Counts>>,
     pub(crate) passed: Duration,
     /// What has not been reported yet.
     unreported: Counts,
@@ -76,8 +75,8 @@ pub(crate) struct CauseCount {
 pub(crate) struct Dated {
     pub(crate) change: Change,
     pub(crate) unix_ms: i64,
-    #[cfg_attr(not(feature = "history"), allow(dead_code, reason = "only for the history"))]
     /// How many changes just before it had left the log before they could be read.
+    #[cfg_attr(not(feature = "history"), allow(dead_code, reason = "only for the history"))]
     pub(crate) missed: u64,
 }
 
@@ -115,7 +114,7 @@ pub(crate) struct Row {
     pub(crate) paused: bool,
     /// Seen for the last time: only its counts are new.
     pub(crate) gone: bool,
-    pub(crate) counts: Option<Box<Counts>>,
+    pub(crate) counts: Option<Arc<Counts>>,
 }
 
 #[cfg(test)]
@@ -142,8 +141,8 @@ impl Sampler {
         Self { source, limiters, causes, ids: 0, samples: 0, last: Duration::ZERO }
     }
 
-    #[cfg(any(feature = "dashboard", feature = "pressure"))]
     /// From now on, each limiter counts the changes of this cause, also as long as there are none.
+    #[cfg(any(feature = "dashboard", feature = "pressure"))]
     pub(crate) fn expect_cause(&mut self, cause: &'static str) {
         self.causes.push(cause);
     }
@@ -209,8 +208,8 @@ impl Sampler {
         sample
     }
 
-    #[cfg(feature = "dashboard")]
     /// Somebody has just paused or resumed a limiter through this monitor; told if that is news.
+    #[cfg(feature = "dashboard")]
     pub(crate) fn note_pause(
         &mut self,
         name: &str,
@@ -226,8 +225,8 @@ impl Sampler {
         Some((tracked.name.clone(), Pause { unix_ms: now.unix_ms, paused, cause }))
     }
 
-    #[cfg(feature = "history")]
     /// What each limiter has to report: itself, and what it counted since the last report.
+    #[cfg(feature = "history")]
     pub(crate) fn reports(&mut self) -> impl Iterator<Item = (&Tracked, Counts)> {
         self.limiters.iter_mut().map(|tracked| {
             let counts = std::mem::take(&mut tracked.unreported);
@@ -290,7 +289,6 @@ impl Tracked {
             recent: Recent::default(),
             last,
             limiter: limiter.downgrade(),
-            throttle: limiter.throttle(),
         };
         if before_us {
             let mut unrecorded = Sample::default();
@@ -300,7 +298,6 @@ impl Tracked {
     }
 
     fn update(&mut self, limiter: &Limiter, now: Moment, passed: Duration, sample: &mut Sample) {
-        self.throttle = limiter.throttle();
         let before = std::mem::replace(&mut self.last, limiter.snapshot());
         let counts = Counts::between(&before.stats, &self.last.stats);
         #[cfg(feature = "dashboard")]
@@ -308,7 +305,7 @@ impl Tracked {
         if let Some(counts) = &counts {
             self.unreported.add(counts);
         }
-        self.counts = counts.map(Box::new);
+        self.counts = counts.map(Arc::new);
         self.passed = passed;
         if self.last.paused != before.paused {
             let pause = Pause { unix_ms: now.unix_ms, paused: self.last.paused, cause: "" };
@@ -384,20 +381,20 @@ impl Tracked {
         Row { name, unix_ms, in_flight, ceiling, setting, capped_by, waiting, paused, gone, counts }
     }
 
-    #[cfg(feature = "history")]
     /// What it has counted since the last report.
+    #[cfg(feature = "history")]
     pub(crate) fn unreported(&self) -> &Counts {
         &self.unreported
     }
 
-    #[cfg(feature = "dashboard")]
     /// The limiter itself, if it is still there.
+    #[cfg(feature = "dashboard")]
     pub(crate) fn live(&self) -> Option<Handle> {
         self.limiter.upgrade()
     }
 
-    #[cfg(feature = "dashboard")]
     /// The limiter as it is now; as it was last seen, if it is no longer there.
+    #[cfg(feature = "dashboard")]
     pub(crate) fn snapshot_now(&self) -> Cow<'_, Snapshot> {
         match self.live() {
             Some(limiter) => Cow::Owned(limiter.snapshot()),
@@ -405,8 +402,8 @@ impl Tracked {
         }
     }
 
-    #[cfg(feature = "dashboard")]
     /// The last change of its ceiling, also if it came after the last sample.
+    #[cfg(feature = "dashboard")]
     pub(crate) fn newest_change(
         &self,
         live: &Limiter,
@@ -421,20 +418,27 @@ impl Tracked {
         self.last_change.clone()
     }
 
-    #[cfg(any(test, feature = "history"))]
     /// The averages at the last sample.
+    #[cfg(any(test, feature = "history"))]
     pub(crate) fn averages(&self) -> crate::windows::Averages {
         self.windows.averages()
     }
 
-    #[cfg(feature = "dashboard")]
     /// Permits granted a second, between the last two samples.
+    #[cfg(feature = "dashboard")]
     pub(crate) fn rate(&self) -> f64 {
         self.per_second(|counts| counts.acquired)
     }
 
+    /// Of the waits that ended between the last two samples, the time within which this share did.
     #[cfg(feature = "dashboard")]
+    pub(crate) fn sampled_quantile(&self, share: f64) -> Option<Duration> {
+        let buckets = self.counts.as_ref()?.waits.buckets.iter();
+        crate::counts::quantile(buckets.map(|(at, n)| (usize::from(*at), *n as f64)), share)
+    }
+
     /// How often a second something happened between the last two samples.
+    #[cfg(feature = "dashboard")]
     pub(crate) fn per_second(&self, of: fn(&Counts) -> u64) -> f64 {
         match (&self.counts, self.passed.as_secs_f64()) {
             (Some(counts), seconds) if seconds > 0.0 => of(counts) as f64 / seconds,
@@ -442,20 +446,15 @@ impl Tracked {
         }
     }
 
-    #[cfg(any(feature = "dashboard", feature = "metrics"))]
     /// Requests refused, by reason.
+    #[cfg(any(feature = "dashboard", feature = "metrics"))]
     pub(crate) fn refused(&self) -> [u64; 4] {
         crate::counts::refused(&self.last.stats)
     }
 
-    #[cfg(feature = "dashboard")]
-    pub(crate) fn throttle(&self) -> Throttle {
-        self.throttle
-    }
-
-    #[cfg(feature = "dashboard")]
     /// The means of the last `n` buckets that are closed, the oldest first, each with the date of
     /// its end.
+    #[cfg(feature = "dashboard")]
     pub(crate) fn remembered(
         &self,
         n: usize,

@@ -3,7 +3,7 @@
 use std::cmp::{Ordering, Reverse};
 use std::collections::BTreeMap;
 
-use grmgr::{Adjustment, Change, Hand, Limiter, Step};
+use grmgr::{Adjustment, Change, Hand, Handle, Limiter, Snapshot, Step, Throttle};
 use serde::{Deserialize, Serialize};
 
 use crate::counts::REASONS;
@@ -70,6 +70,8 @@ pub(crate) struct View {
     wait_p50_ms: Option<f64>,
     wait_p99_ms: Option<f64>,
     /// Between the last two samples.
+    sampled_p50_ms: Option<f64>,
+    sampled_p99_ms: Option<f64>,
     per_second: f64,
     waited_per_second: f64,
     cancelled_per_second: f64,
@@ -348,12 +350,13 @@ fn ms(duration: std::time::Duration) -> f64 {
 
 impl View {
     fn new(tracked: &Tracked, pressure: &PressureNow, moment: Moment) -> Self {
-        let (stats, throttle) = (&tracked.last.stats, tracked.throttle());
+        let stats = &tracked.last.stats;
         let quantile = |share| tracked.recent.quantile(share).map(ms);
         let live = tracked.live();
         // As it is now: a change is to be seen by whoever has made it. What is counted is of the
         // last sample.
         let now = live.as_ref().map_or_else(|| tracked.last.clone(), |live| live.snapshot());
+        let throttle = throttle(live.as_ref(), &now);
         let last_change = match &live {
             Some(live) => tracked.newest_change(live, &now, moment),
             None => tracked.last_change.clone(),
@@ -375,6 +378,8 @@ impl View {
             share_waited: tracked.recent.share_waited(),
             wait_p50_ms: quantile(0.5),
             wait_p99_ms: quantile(0.99),
+            sampled_p50_ms: tracked.sampled_quantile(0.5).map(ms),
+            sampled_p99_ms: tracked.sampled_quantile(0.99).map(ms),
             per_second: tracked.rate(),
             waited_per_second: tracked.per_second(|counts| counts.waited),
             cancelled_per_second: tracked.per_second(|counts| counts.cancelled),
@@ -394,12 +399,12 @@ impl View {
 
 impl Detail {
     fn new(tracked: &Tracked, view: View) -> Self {
-        let throttle = tracked.throttle();
+        let live = tracked.live();
+        let throttle = throttle(live.as_ref(), &tracked.last);
         let step = |step| match step {
             Step::Percent(percent) => format!("{percent} %"),
             step => step.of(1).to_string(),
         };
-        let live = tracked.live();
         let caps = live.as_ref().map(|live| live.caps()).unwrap_or_default();
         let holders = live.as_ref().map(|live| live.holders()).unwrap_or_default();
         let held = |share| tracked.last.stats.held.quantile(share).map(ms);
@@ -428,6 +433,11 @@ impl Detail {
             held_p99_ms: held(0.99),
         }
     }
+}
+
+/// The rule by which its setting moves; of one that has just gone, about that.
+fn throttle(live: Option<&Handle>, last: &Snapshot) -> Throttle {
+    live.map_or_else(|| Throttle::new(last.max).min(last.min), |live| live.throttle())
 }
 
 /// Holders that are shown.

@@ -143,8 +143,8 @@ impl Queue {
         self.changed.notify_all();
     }
 
-    #[cfg(feature = "dashboard")]
     /// What is not on the disk yet, of one limiter: its samples, changes and pauses.
+    #[cfg(feature = "dashboard")]
     pub(crate) fn waiting_of(&self, name: &str) -> Batch {
         let state = lock(&self.state);
         let mut of = Batch::default();
@@ -156,8 +156,8 @@ impl Queue {
         of
     }
 
-    #[cfg(feature = "dashboard")]
     /// Appends a pause that was made by this monitor itself.
+    #[cfg(feature = "dashboard")]
     pub(crate) fn push_pause(&self, pause: (Arc<str>, Pause)) {
         let mut state = lock(&self.state);
         state.batch.pauses.push_back(pause);

@@ -188,8 +188,8 @@ impl Reader {
         Ok(counts)
     }
 
-    #[cfg(feature = "dashboard")]
     /// The id of a limiter.
+    #[cfg(feature = "dashboard")]
     pub(crate) fn limiter(&self, run_id: &str, name: &str) -> rusqlite::Result<Option<i64>> {
         use rusqlite::OptionalExtension;
         self.db

@@ -103,6 +103,7 @@ fn write(
              VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         )?;
         let mut counted = write.prepare_cached(&insert("IGNORE"))?;
+        let mut granted = write.prepare_cached(INSERT_GRANTED)?;
         for row in &batch.rows {
             let id = id(&write, run, ids, &row.name)?;
             if !row.gone {
@@ -118,7 +119,13 @@ fn write(
                 ])?;
             }
             if let Some(counts) = &row.counts {
-                insert_counts(&mut counted, &write, row.unix_ms, id, counts)?;
+                // Most limiters grant what they are asked for, and that is all there is to write.
+                let rest = Counts { acquired: 0, ..(**counts).clone() };
+                if rest != Counts::default()
+                    || granted.execute(params![row.unix_ms, id, counts.acquired as i64])? == 0
+                {
+                    insert_counts(&mut counted, &write, row.unix_ms, id, counts)?;
+                }
             }
         }
         let mut change = write.prepare_cached(
@@ -190,6 +197,9 @@ fn insert_counts(
     let mut replace = write.prepare_cached(&insert("REPLACE"))?;
     execute_counts(&mut replace, at_ms, limiter, &sum).map(|_| ())
 }
+
+const INSERT_GRANTED: &str = "INSERT OR IGNORE INTO counts VALUES
+    (?, ?, ?, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL)";
 
 fn insert(or: &str) -> String {
     format!(

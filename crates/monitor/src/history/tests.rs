@@ -480,7 +480,7 @@ fn what_was_counted_and_how_high_it_went_survives_thinning() {
         row.waiting = (i % 7) as u32;
         let waits = Waits { buckets: vec![(40, 1), (50 + (i % 2) as u8, 2)], sum: SECOND };
         row.counts =
-            Some(Box::new(Counts { acquired: 5, cancelled: 1, waits, ..Counts::default() }));
+            Some(Arc::new(Counts { acquired: 5, cancelled: 1, waits, ..Counts::default() }));
     }
     store.write(&batch).unwrap();
     keep(&mut store, &Retention::default(), begin + 2 * DAY_MS);

@@ -76,8 +76,8 @@ impl History {
         self.queue.wait(report).map_err(io::Error::other)
     }
 
-    #[cfg(feature = "dashboard")]
     /// What is not in the database yet, of one limiter.
+    #[cfg(feature = "dashboard")]
     pub(crate) fn waiting_of(&self, name: &str) -> super::queue::Batch {
         self.queue.waiting_of(name)
     }

@@ -78,7 +78,7 @@ class One {
     }
     this.limiter = { ...detail, at: Date.now() };
     const { per_second: granted_per_second, ...rest } = detail;
-    this.points.push({ ...rest, at_ms: at, granted_per_second, peak_waiting: detail.waiting, live: true });
+    this.points.push({ ...rest, at_ms: at, granted_per_second, peak_waiting: detail.waiting, wait_p50_ms: detail.sampled_p50_ms, wait_p99_ms: detail.sampled_p99_ms, live: true });
     if (this.points.length > 3000) this.points = this.points.filter((_, i) => i % 2 || i > 2000);
     const change = detail.last_change;
     if (change && change.at_ms > (this.changes.at(-1)?.at_ms ?? 0) && change.at_ms > at - 60000) this.changes.push(change);
