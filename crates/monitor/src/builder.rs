@@ -90,7 +90,8 @@ impl Builder {
         self
     }
 
-    /// How many samples the history keeps, of all runs. Default: 10 million (some 200 MB).
+    /// How many rows the history keeps, of all runs: a sample is one, and another one if something
+    /// has happened since the sample before. Default: 10 million (some 300 MB).
     #[cfg(feature = "history")]
     pub fn keep_samples(mut self, samples: u64) -> Self {
         self.retention.rows = samples;

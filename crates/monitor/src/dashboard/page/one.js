@@ -13,6 +13,12 @@ const PANELS = [
 ];
 const FIELDS = [...new Set(PANELS.flatMap(panel => panel.lines.map(l => l.field)))];
 
+/// What has no neighbour makes no line, and is drawn as a point.
+const alone = (u, series) => [...u.data[series].keys()].filter(i => {
+  const [before, at, after] = [i - 1, i, i + 1].map(i => u.data[series][i] ?? null);
+  return at !== null && before === null && after === null;
+});
+
 class One {
   constructor(name) {
     this.name = name;
@@ -204,7 +210,7 @@ class One {
           { ...axis, size: 52, space: 28, values: (u, splits) => splits.map(n => n === 0 ? '0' : (panel.words ?? (n => Number.isInteger(n) ? big(n) : ''))(n)) }],
         series: [{}, ...panel.lines.map(l => ({
           label: l.label, stroke: css(l.color), width: l.width ?? 1.5, dash: l.dash, fill: l.area ? `${css(l.color)}26` : undefined,
-          paths: l.step ? uPlot.paths.stepped({ align: -1 }) : undefined, points: l.points ? { size: 4 } : { show: false },
+          paths: l.step ? uPlot.paths.stepped({ align: -1 }) : undefined, points: l.points ? { show: true, size: 5, filter: alone } : { show: false },
         }))],
         hooks: {
           setSelect: [u => {
