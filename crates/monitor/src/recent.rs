@@ -53,11 +53,6 @@ impl Recent {
     pub(crate) fn quantile(&self, share: f64) -> Option<Duration> {
         quantile(self.waits.iter().map(|count| f64::from(*count)).enumerate(), share)
     }
-
-    #[cfg(test)]
-    pub(crate) fn heap_bytes(&self) -> usize {
-        self.waits.capacity() * size_of::<f32>()
-    }
 }
 
 #[cfg(test)]

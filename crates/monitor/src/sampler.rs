@@ -31,7 +31,8 @@ pub(crate) struct Sampler {
     last: Duration,
 }
 
-/// One limiter, as of the last sample. At most 10 KB, with what it points to.
+/// One limiter, as of the last sample. At most 10 KB with what it points to, and 2 KB more once it
+/// has made requests wait.
 #[derive(Debug)]
 pub(crate) struct Tracked {
     pub(crate) name: Arc<str>,

@@ -102,15 +102,13 @@ fn a_limiter_takes_at_most_ten_kilobytes_whatever_happens_to_it() {
         sampler.sample(Moment::at(SECOND * second));
     }
     let tracked = sampler.limiters().next().unwrap();
-    #[cfg(feature = "dashboard")]
-    let recent = tracked.recent.heap_bytes();
-    #[cfg(not(feature = "dashboard"))]
-    let recent = 0;
     let bytes = size_of::<Tracked>()
         + tracked.windows.heap_bytes()
-        + recent
         + tracked.by_cause.capacity() * size_of::<CauseCount>();
     assert!(bytes <= 10 * 1_024, "{bytes} bytes");
+    // Of one that makes requests wait, for as long as they like: the waits, in all and of late.
+    let waits = (size_of::<u64>() + size_of::<f32>()) * crate::counts::ENDS.len();
+    assert!(bytes + waits <= 12 * 1_024, "{bytes} and {waits} bytes");
 }
 
 #[test]
