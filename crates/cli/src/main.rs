@@ -4,6 +4,7 @@
 
 mod report;
 mod top;
+mod words;
 
 use std::error::Error;
 use std::fs;
@@ -25,19 +26,16 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Prints a table of each run in a history, and draws a chart of it.
+    /// Prints a table of each run in a history.
     Report {
         /// The SQLite file that a monitor writes. It may be in use.
         file: PathBuf,
         /// Only this run.
         #[arg(long, value_name = "ID")]
         run: Option<String>,
-        /// Where to write the chart. Default: beside the history, with the ending .svg.
-        #[arg(long, value_name = "FILE", conflicts_with = "no_svg")]
+        /// Draws a chart as well, into this file.
+        #[arg(long, value_name = "FILE")]
         svg: Option<PathBuf>,
-        /// Draws no chart.
-        #[arg(long)]
-        no_svg: bool,
     },
     /// Shows the limiters of a running program, and turns them.
     Top {
@@ -63,11 +61,10 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<(), Box<dyn Error>> {
     match command {
-        Command::Report { file, run, svg, no_svg } => {
+        Command::Report { file, run, svg } => {
             let report = Report::read(&file, run.as_deref())?;
             print(&report.to_string())?;
-            if !no_svg {
-                let svg = svg.unwrap_or_else(|| file.with_extension("svg"));
+            if let Some(svg) = svg {
                 fs::write(&svg, report.svg()?)
                     .map_err(|error| format!("cannot write {}: {error}", svg.display()))?;
                 print(&format!("\nchart: {}\n", svg.display()))?;

@@ -17,6 +17,17 @@ fn record(file: &Path, run_id: &str) {
     let monitor = Monitor::builder(registry).history(file).run_id(run_id).start().unwrap();
     next_millisecond();
     let _permits = db.try_acquire_many(4).unwrap();
+    // One that waits until another has given back.
+    let held = db.try_acquire_many(6).unwrap();
+    std::thread::scope(|scope| {
+        let waits = || drop(db.acquire_blocking().unwrap());
+        scope.spawn(waits);
+        while db.snapshot().stats.waited == 0 {
+            std::thread::yield_now();
+        }
+        assert!(db.try_acquire().is_err());
+        drop(held);
+    });
     let _ = db.adjust(Adjust::Down, "night");
     let _ = db.adjust(Adjust::Down, "night");
     db.pause();
@@ -56,15 +67,24 @@ fn a_table_of_each_run_and_a_chart() {
     assert!(text.contains("run first: ") && text.contains("run second: "), "{text}");
     let line = text.lines().find(|line| line.trim_start().starts_with("db ")).unwrap();
     let cells: Vec<_> = line.split_whitespace().collect();
-    assert_eq!(cells[..4], ["db", "3", "1.3", "4"], "{text}");
+    assert_eq!(cells[..4], ["db", "3", "1.3", "10"], "{text}");
     assert_eq!(cells[5..7], ["6–10", "6"], "{text}");
+    for told in ["9 %", "1 no_permits"] {
+        assert!(line.contains(told), "{told}: {text}");
+    }
     assert!(line.ends_with("2 night, paused 67 %"), "{text}");
     assert!(!text.contains('\u{1b}'), "no control character reaches the terminal");
-    let svg = fs::read_to_string(folder.path().join("stats.svg")).unwrap();
+    // No file unless it is asked for.
+    let mut files = fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().path());
+    assert!(files.all(|file| file.extension().is_none_or(|ending| ending != "svg")));
+    let chart = folder.path().join("chart.svg");
+    grmgr(&["report", file.to_str().unwrap(), "--svg", chart.to_str().unwrap()]);
+    let svg = fs::read_to_string(&chart).unwrap();
     assert!(svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>"));
     assert!(svg.contains("<polyline") && svg.contains("&lt;&amp;&gt;"));
+    assert!(svg.contains("9 % waited; of those p50 "), "{svg}");
 
-    let output = grmgr(&["report", file.to_str().unwrap(), "--run", "second", "--no-svg"]);
+    let output = grmgr(&["report", file.to_str().unwrap(), "--run", "second"]);
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.contains("run second: ") && !text.contains("run first: "), "{text}");
 }
@@ -77,7 +97,7 @@ fn a_history_of_a_killed_or_running_program_can_be_read() {
     registry.register(Limiter::new("db", 10)).unwrap();
     let monitor = Monitor::builder(registry).history(&file).run_id("alive").start().unwrap();
     monitor.flush().unwrap();
-    let output = grmgr(&["report", file.to_str().unwrap(), "--no-svg"]);
+    let output = grmgr(&["report", file.to_str().unwrap(), "--run", "alive"]);
     assert!(String::from_utf8(output.stdout).unwrap().contains("run alive"));
 }
 

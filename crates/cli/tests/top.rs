@@ -8,7 +8,7 @@ use std::io::{Read, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use support::*;
 
@@ -48,12 +48,14 @@ impl Terminal {
 
     /// Waits until this has been written since the last time.
     fn sees(&mut self, text: &str) {
+        let start = Instant::now();
         loop {
             if let Some(at) = self.seen.windows(text.len()).position(|w| w == text.as_bytes()) {
                 self.seen.drain(..at + text.len());
                 return;
             }
-            let piece = self.output.recv_timeout(Duration::from_secs(60));
+            let left = Duration::from_secs(60).saturating_sub(start.elapsed());
+            let piece = self.output.recv_timeout(left);
             let seen = String::from_utf8_lossy(&self.seen);
             self.seen.extend(piece.unwrap_or_else(|_| panic!("no {text:?} in {seen:?}")));
         }
@@ -77,12 +79,26 @@ fn it_draws_keys_turn_the_program_and_the_terminal_is_as_before() {
     let mut terminal = Terminal::start(&format!("{GRMGR} top {address}"));
     terminal.sees("0 / 10");
     terminal.press("d");
-    terminal.sees("10 → 8");
+    terminal.sees("db: lowered from 10 to 8");
     assert_eq!(bench.limiter.ceiling(), 8);
     terminal.press("s15\r");
     eventually("it is set", || bench.limiter.ceiling() == 15);
+    terminal.press("s99\r");
+    terminal.sees("give a number from 1 to 20");
+    assert_eq!(bench.limiter.ceiling(), 15);
     terminal.press("p");
+    terminal.sees("pause it");
+    assert!(!bench.limiter.is_paused());
+    terminal.press("y");
     eventually("it is paused", || bench.limiter.is_paused());
+    // What has not changed is not drawn again, so only what is in a style of its own is looked for.
+    terminal.press("\r");
+    terminal.sees("given up waiting");
+    terminal.press("\u{1b}");
+    terminal.sees("waiting");
+    terminal.press("/nobody");
+    terminal.sees("Enter keeps it");
+    terminal.press("\r");
     drop(bench);
     terminal.sees("no answer");
     terminal.press("q");

@@ -22,7 +22,9 @@ use grmgr_monitor::Monitor;
 fn main() -> Result<(), Box<dyn Error>> {
     acquire()?;
     for limiters in [1, 100, 10_000] {
-        cpu(limiters, Duration::from_secs(30))?;
+        for in_use in [false, true] {
+            cpu(limiters, in_use, Duration::from_secs(20))?;
+        }
     }
     disk()
 }
@@ -76,8 +78,9 @@ fn two_atomics() -> f64 {
     start.elapsed().as_secs_f64() * 1e9 / f64::from(N)
 }
 
-/// CPU of the sampler and the writer, at the default intervals, all limiters in use.
-fn cpu(limiters: usize, span: Duration) -> Result<(), Box<dyn Error>> {
+/// CPU of the sampler and the writer, at the default intervals; with each limiter in use between any
+/// two samples, or none.
+fn cpu(limiters: usize, in_use: bool, span: Duration) -> Result<(), Box<dyn Error>> {
     let folder = tempfile::tempdir()?;
     let registry = registry(limiters);
     let monitor =
@@ -91,12 +94,18 @@ fn cpu(limiters: usize, span: Duration) -> Result<(), Box<dyn Error>> {
     let threads = ["grmgr-sampler", "grmgr-history"];
     let (before, counted) = (threads.map(cpu_of), counts());
     let start = Instant::now();
-    thread::sleep(span);
+    while start.elapsed() < span {
+        if in_use {
+            registry.limiters().iter().for_each(|limiter| drop(limiter.try_acquire()));
+        }
+        thread::sleep(Duration::from_secs(1));
+    }
     let (passed, after, now) = (start.elapsed(), threads.map(cpu_of), counts());
     let used: [_; 2] = std::array::from_fn(|i| after[i].saturating_sub(before[i]).as_secs_f64());
     let each = |i: usize| 1e3 * used[i] / (now[i] - counted[i]).max(1) as f64;
     println!(
-        "{limiters:6} limiters: {:.3} % of one CPU; {:.2} ms a sample, {:.2} ms a report; {} MB resident",
+        "{limiters:6} limiters{}: {:.3} % of one CPU; {:.2} ms a sample, {:.2} ms a report; {} MB resident",
+        if in_use { " in use" } else { "" },
         100.0 * (used[0] + used[1]) / passed.as_secs_f64(),
         each(0),
         each(1),

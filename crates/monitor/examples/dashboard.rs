@@ -6,7 +6,8 @@
 //! cargo run --release -p grmgr-monitor --example dashboard -- [FOLDER [ADDRESS [DATABASE]]]
 //! ```
 //!
-//! Then open the address it prints. Ctrl-C ends it.
+//! Then open the address it prints. Ctrl-C ends it. The database is made in the system's folder for
+//! temporary files unless another place is given; where it is, is printed.
 
 use std::env;
 use std::error::Error;
@@ -29,7 +30,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let mut argument = |default: &str| arguments.next().unwrap_or(default.into());
     let folder = argument(".");
     let address = argument("127.0.0.1:9187");
-    let database = argument("dashboard.db");
+    let database = argument("");
+    let database = match database.as_str() {
+        "" => env::temp_dir().join("grmgr-dashboard-example.db"),
+        given => PathBuf::from(given),
+    };
 
     let limiter = |builder: Builder| {
         let limiter = builder.hold(Duration::from_secs(5)).build()?;
@@ -48,6 +53,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .pressure(Pressure::default())
         .start()?;
     if let Some(address) = monitor.dashboard_address() {
+        let database = database.display();
         println!("dashboard: http://{address}/   history: {database}   Ctrl-C ends it");
     }
 

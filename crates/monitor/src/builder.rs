@@ -54,7 +54,7 @@ impl Builder {
         }
     }
 
-    /// How often to look at the limiters: 10 ms to 10 s. Default: 2 s.
+    /// How often to sample the limiters: 10 ms to 10 s. Default: 2 s.
     pub fn sample_every(mut self, interval: Duration) -> Self {
         self.sample_every = interval;
         self
@@ -90,7 +90,8 @@ impl Builder {
         self
     }
 
-    /// How many samples the history keeps, of all runs. Default: 10 million (some 200 MB).
+    /// How many rows the history keeps, of all runs: a sample is one, and another one if something
+    /// has happened since the sample before. Default: 10 million (some 300 MB).
     #[cfg(feature = "history")]
     pub fn keep_samples(mut self, samples: u64) -> Self {
         self.retention.rows = samples;
@@ -122,7 +123,8 @@ impl Builder {
     }
 
     /// The token that the dashboard asks for before it changes anything, of 16 characters or more.
-    /// Needed unless the address is a loopback one.
+    /// Needed unless the address is a loopback one; at any other, it is asked for before anything
+    /// is told, too.
     #[cfg(feature = "dashboard")]
     pub fn dashboard_token(mut self, token: impl Into<String>) -> Self {
         self.dashboard.get_or_insert_default().token = Some(token.into());
@@ -138,7 +140,7 @@ impl Builder {
         self
     }
 
-    /// Lowers the ceilings while the CPU is overloaded.
+    /// Caps the ceilings while the CPU is overloaded.
     #[cfg(feature = "pressure")]
     pub fn pressure(mut self, pressure: crate::Pressure) -> Self {
         self.pressure = Some(pressure);
@@ -150,12 +152,23 @@ impl Builder {
     /// # Errors
     ///
     /// A [`StartError`] that says what to do. The limiters go on as they are, without a monitor.
-    /// A history that is only locked, or whose disk is only full, is no error: it is retried, and
-    /// told by [`Monitor::health`].
+    /// Only what the program itself has to mend: an interval, an address, a token, a run id that is
+    /// taken. A history that cannot be written is no error, whatever is wrong with its file: it is
+    /// retried, and told by [`Monitor::health`]; a damaged file is moved aside.
     pub fn start(self) -> Result<Monitor, StartError> {
         self.check()?;
-        #[allow(unused_mut)]
-        let mut engine = Engine::new(Sampler::new(self.source.clone()), self.report_every);
+        #[allow(unused_mut, reason = "without any part, there is nothing to add")]
+        let mut sampler = Sampler::new(self.source.clone());
+        #[cfg(feature = "dashboard")]
+        if self.dashboard.is_some() {
+            sampler.expect_cause(crate::dashboard::CAUSE);
+        }
+        #[cfg(feature = "pressure")]
+        if self.pressure.is_some() {
+            sampler.expect_cause(crate::pressure::CAUSE);
+        }
+        #[allow(unused_mut, reason = "without any part, there is nothing to add")]
+        let mut engine = Engine::new(sampler, self.report_every);
         #[cfg(feature = "metrics")]
         if self.metrics {
             engine.metrics = Some(Default::default());
@@ -183,7 +196,7 @@ impl Builder {
                 let mut watcher = crate::pressure::Watcher::new(config, self.source);
                 let poll = move || {
                     let status = watcher.poll(engine.start.elapsed());
-                    *crate::worker::lock(&engine.pressure) = Some(status);
+                    *crate::mutex::lock(&engine.pressure) = Some(status);
                 };
                 let worker = Worker::every("grmgr-pressure", interval, poll);
                 Some(worker.map_err(StartError::Thread)?)

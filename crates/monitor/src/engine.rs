@@ -9,8 +9,8 @@ use crate::health::Health;
 #[cfg(feature = "history")]
 use crate::history::{AverageRow, History};
 use crate::moment::Moment;
+use crate::mutex::lock;
 use crate::sampler::{Sample, Sampler};
-use crate::worker::lock;
 
 /// Everything the threads of a monitor share.
 #[derive(Debug)]
@@ -94,11 +94,10 @@ impl Engine {
     fn report(&self, now: Moment) -> Option<u64> {
         #[cfg(feature = "history")]
         if let Some(history) = &self.history {
-            let sampler = lock(&self.sampler);
-            let row = |of: &crate::sampler::Tracked| {
-                (of.name.clone(), AverageRow::new(of, now.unix_ms, false))
-            };
-            return Some(history.report(sampler.limiters().map(row)));
+            let mut sampler = lock(&self.sampler);
+            return Some(history.report(sampler.reports().map(|(of, counts)| {
+                (of.name.clone(), AverageRow::new(of, counts, now.unix_ms, false))
+            })));
         }
         let _ = now;
         None
@@ -114,6 +113,25 @@ impl Engine {
         }
         let _ = report;
         Ok(())
+    }
+
+    /// Pauses or resumes a limiter for somebody, and keeps it in the history, however short it is.
+    #[cfg(feature = "dashboard")]
+    pub(crate) fn pause(&self, limiter: &grmgr::Limiter, paused: bool, cause: &'static str) {
+        // Locked throughout: no sample sees it before it is noted.
+        let mut sampler = lock(&self.sampler);
+        match paused {
+            true => limiter.pause(),
+            false => limiter.resume(),
+        }
+        let now = Moment::since(self.start);
+        let pause = sampler.note_pause(limiter.name(), paused, cause, now);
+        #[cfg(feature = "history")]
+        if let (Some(history), Some(pause)) = (&self.history, pause) {
+            history.push_pause(pause);
+        }
+        #[cfg(not(feature = "history"))]
+        let _ = pause;
     }
 
     pub(crate) fn health(&self) -> Health {

@@ -15,13 +15,6 @@ pub enum StartError {
         /// What is wrong, and what is allowed.
         reason: &'static str,
     },
-    /// The history cannot be written to this file.
-    History {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong, and what to do.
-        reason: String,
-    },
     /// Another monitor is alive and writes to this file under the same run id.
     RunIdInUse {
         /// The run id.
@@ -49,9 +42,6 @@ impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Interval { option, reason } => write!(f, "{option}: {reason}"),
-            Self::History { path, reason } => {
-                write!(f, "cannot keep the history in {}: {reason}", path.display())
-            }
             Self::RunIdInUse { run_id, path } => write!(
                 f,
                 "another monitor writes to {} under the run id {run_id:?}: give this one its own \

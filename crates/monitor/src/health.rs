@@ -26,12 +26,18 @@ pub struct HistoryHealth {
     pub errors: u64,
     /// Why the last report could not be written; `None` when it was.
     pub error: Option<String>,
+    /// A damaged file that was found at the path has been moved here; the history goes on in a new
+    /// one.
+    pub moved_aside: Option<PathBuf>,
+    /// Why nothing is deleted for its age at the moment: the calendar has been set.
+    pub complaint: Option<String>,
     /// Rows that wait to be written.
     pub rows_waiting: usize,
     /// Rows given up because more waited than may.
     pub rows_lost: u64,
 }
 
+#[cfg(feature = "history")]
 impl HistoryHealth {
     pub(crate) fn new(path: PathBuf, run_id: String) -> Self {
         Self { path, run_id, ..Self::default() }

@@ -1,27 +1,27 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
-// With parts left out, some of what the sampler knows has no reader.
-#![cfg_attr(
-    not(all(feature = "dashboard", feature = "history", feature = "metrics")),
-    allow(dead_code)
-)]
 #![doc = include_str!("../README.md")]
 
 mod builder;
+mod counts;
 #[cfg(feature = "dashboard")]
 mod dashboard;
 mod engine;
 mod error;
+#[cfg(any(feature = "dashboard", feature = "metrics"))]
+mod gauges;
 mod health;
 #[cfg(feature = "history")]
 mod history;
-mod latency;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod moment;
 mod monitor;
+mod mutex;
 #[cfg(feature = "pressure")]
 mod pressure;
+#[cfg(feature = "dashboard")]
+mod recent;
 #[cfg(feature = "history")]
 pub mod recorded;
 mod sampler;

@@ -9,11 +9,13 @@ use std::sync::Arc;
 use metrics::{SharedString, Unit, counter, describe_counter, describe_gauge, describe_histogram};
 use metrics::{gauge, histogram};
 
+use crate::counts::{ENDS, REASONS};
+use crate::gauges::GAUGES;
 use crate::sampler::{CauseCount, Sample, Tracked};
 
 /// Recordings of one bucket of waiting times that one sample makes at most: the facade takes them
 /// one by one.
-const RECORDINGS: u64 = 1_000;
+const RECORDINGS: u64 = 100_000;
 
 /// What has been published, so that counters go on where another limiter of the same name left
 /// off: the facade's counters never go down.
@@ -34,7 +36,8 @@ struct Known {
 struct Counts {
     acquired: u64,
     waited: u64,
-    refused: [(&'static str, u64); 4],
+    cancelled: u64,
+    refused: [u64; 4],
     by_cause: Vec<CauseCount>,
 }
 
@@ -48,19 +51,21 @@ impl Exporter {
         describe();
         for gone in &sample.gone {
             self.counters(gone);
-            for name in ["limiter_in_flight", "limiter_ceiling", "limiter_waiting"] {
+            waits(gone);
+            for name in [
+                "limiter_in_flight",
+                "limiter_ceiling",
+                "limiter_setting",
+                "limiter_waiting",
+                "limiter_paused",
+            ] {
                 gauge!(name, "limiter" => shared(&gone.name)).set(0.0);
             }
         }
         for tracked in limiters {
             gauges(tracked);
             self.counters(tracked);
-        }
-        for (name, end, count) in &sample.waits {
-            // About the middle: a bucket begins at 4/5 to 7/8 of its end, the first at 0.
-            let middle = end.as_secs_f64() * 0.9;
-            let histogram = histogram!("limiter_wait_seconds", "limiter" => shared(name));
-            histogram.record_many(middle, (*count).min(RECORDINGS) as usize);
+            waits(tracked);
         }
     }
 
@@ -76,7 +81,8 @@ impl Exporter {
         let limiter = || shared(&tracked.name);
         counter!("limiter_acquired_total", "limiter" => limiter()).absolute(total.acquired);
         counter!("limiter_waited_total", "limiter" => limiter()).absolute(total.waited);
-        for (reason, count) in total.refused {
+        counter!("limiter_cancelled_total", "limiter" => limiter()).absolute(total.cancelled);
+        for (reason, count) in REASONS.into_iter().zip(total.refused) {
             counter!("limiter_refused_total", "limiter" => limiter(), "reason" => reason)
                 .absolute(count);
         }
@@ -100,7 +106,8 @@ impl Counts {
         Self {
             acquired: stats.acquired,
             waited: stats.waited,
-            refused: tracked.refusals(),
+            cancelled: stats.cancelled,
+            refused: tracked.refused(),
             by_cause: tracked.by_cause.clone(),
         }
     }
@@ -108,8 +115,9 @@ impl Counts {
     fn add(&mut self, other: &Self) {
         self.acquired += other.acquired;
         self.waited += other.waited;
-        for (sum, (reason, count)) in self.refused.iter_mut().zip(other.refused) {
-            *sum = (reason, sum.1 + count);
+        self.cancelled += other.cancelled;
+        for (sum, count) in self.refused.iter_mut().zip(other.refused) {
+            *sum += count;
         }
         for more in &other.by_cause {
             match self.by_cause.iter_mut().find(|count| count.cause == more.cause) {
@@ -124,15 +132,19 @@ impl Counts {
 }
 
 fn gauges(tracked: &Tracked) {
-    let last = &tracked.last;
-    for (name, value) in [
-        ("limiter_in_flight", last.in_flight),
-        ("limiter_ceiling", last.ceiling),
-        ("limiter_ceiling_min", last.min),
-        ("limiter_ceiling_max", last.max),
-        ("limiter_waiting", last.waiting),
-    ] {
-        gauge!(name, "limiter" => shared(&tracked.name)).set(value as f64);
+    for (name, _, value) in GAUGES {
+        gauge!(name, "limiter" => shared(&tracked.name)).set(value(&tracked.last) as f64);
+    }
+}
+
+/// The waits that have ended since the last sample, each at about the middle of its bucket: that
+/// begins at 4/5 to 7/8 of its end, the first at 0.
+fn waits(tracked: &Tracked) {
+    let Some(counts) = &tracked.counts else { return };
+    for (bucket, count) in &counts.waits.buckets {
+        let middle = ENDS[usize::from(*bucket)].as_secs_f64() * 0.9;
+        let histogram = histogram!("limiter_wait_seconds", "limiter" => shared(&tracked.name));
+        histogram.record_many(middle, (*count).min(RECORDINGS) as usize);
     }
 }
 
@@ -141,14 +153,17 @@ fn shared(name: &Arc<str>) -> SharedString {
 }
 
 fn describe() {
-    describe_gauge!("limiter_in_flight", "Permits in flight.");
-    describe_gauge!("limiter_ceiling", "The ceiling now.");
-    describe_gauge!("limiter_ceiling_min", "The lowest ceiling.");
-    describe_gauge!("limiter_ceiling_max", "The highest ceiling.");
-    describe_gauge!("limiter_waiting", "Requests that wait.");
+    for (name, help, _) in GAUGES {
+        describe_gauge!(name, help);
+    }
     describe_counter!("limiter_acquired_total", "Permits granted.");
     describe_counter!("limiter_waited_total", "Requests that had to wait.");
+    describe_counter!("limiter_cancelled_total", "Requests given up while they waited.");
     describe_counter!("limiter_refused_total", "Requests refused, by reason.");
     describe_counter!("limiter_ceiling_changes_total", "Moves of the ceiling, by cause.");
-    describe_histogram!("limiter_wait_seconds", Unit::Seconds, "How long requests waited.");
+    describe_histogram!(
+        "limiter_wait_seconds",
+        Unit::Seconds,
+        "How long requests waited that had to."
+    );
 }

@@ -11,16 +11,17 @@
 //! # Ok::<(), grmgr_monitor::recorded::ReadError>(())
 //! ```
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension};
 
-use crate::history::read::Reader;
+use crate::counts::{Counts, REASONS, quantile};
+use crate::history::reader::Reader;
 
-pub use crate::history::read::Point;
+pub use crate::history::reader::{ChangePoint, PausePoint, Point};
 
 /// One run of a program: from a monitor's start to its end.
 #[derive(Clone, Debug)]
@@ -32,6 +33,10 @@ pub struct Run {
     pub first: String,
     /// Of the last sample: date and time, UTC.
     pub last: String,
+    /// Of the first sample: milliseconds since 1970, UTC.
+    pub first_ms: i64,
+    /// Of the last sample: milliseconds since 1970, UTC.
+    pub last_ms: i64,
     /// From the first sample to the last.
     pub seconds: i64,
     /// Those that have a sample, by name.
@@ -58,12 +63,26 @@ pub struct Line {
     pub full: f64,
     /// The share of samples at which it was paused, from 0 to 1.
     pub paused: f64,
-    /// Permits granted since the limiter was made, as of the last report.
+    /// Permits granted in the run, in all its lives and those of the limiter.
     pub acquired: i64,
-    /// Requests refused since the limiter was made, as of the last report.
+    /// Requests that had to wait.
+    pub waited: i64,
+    /// Requests given up while they waited.
+    pub cancelled: i64,
+    /// Requests refused.
     pub refused: i64,
+    /// Requests refused by reason, those of which there are any. What schema 1 recorded has none.
+    pub reasons: Vec<(&'static str, i64)>,
+    /// Of those that waited and were granted, as far as it is kept: half of them waited no longer.
+    pub wait_p50: Option<Duration>,
+    /// The same of 99 in 100.
+    pub wait_p99: Option<Duration>,
     /// How many changes of the ceiling each cause has made, the most frequent first.
     pub changes: Vec<(String, i64)>,
+    /// The changes themselves: the last 1,000.
+    pub change_points: Vec<ChangePoint>,
+    /// When it was paused and resumed: the last 1,000 times.
+    pub pauses: Vec<PausePoint>,
     /// Its course: at most 400 points over the time of the run.
     pub points: Vec<Point>,
 }
@@ -96,6 +115,8 @@ impl std::error::Error for ReadError {}
 const PATIENCE: Duration = Duration::from_secs(600);
 /// Points of a line in the chart.
 const POINTS: usize = 400;
+/// Changes and pauses of one limiter at most.
+const MARKS: usize = 1_000;
 
 /// Reads a history: all runs in it, or one of them. The file may be in use.
 ///
@@ -119,56 +140,92 @@ pub fn read(file: &Path, run_id: Option<&str>) -> Result<Vec<Run>, ReadError> {
 
 fn runs(reader: &Reader, wanted: Option<&str>) -> rusqlite::Result<Vec<Run>> {
     let db = reader.db();
-    let mut changes = changes(db)?;
-    let mut extents = extents(db)?;
+    let mut about =
+        About { changes: changes(db)?, extents: extents(db)?, counts: reader.counts()? };
     let mut select = db.prepare("SELECT id, run_id FROM runs ORDER BY started_ms, id")?;
     let runs = select.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let runs: Vec<(i64, String)> = runs.collect::<rusqlite::Result<_>>()?;
     let wanted = |(_, run_id): &(i64, String)| wanted.is_none_or(|wanted| wanted == run_id);
-    let read = |(id, run_id)| run(reader, id, run_id, &mut extents, &mut changes);
-    runs.into_iter().filter(wanted).map(read).collect()
+    runs.into_iter()
+        .filter(wanted)
+        .map(|(id, run_id)| run(reader, id, run_id, &mut about))
+        .collect()
 }
 
-fn run(
-    reader: &Reader,
-    id: i64,
-    run_id: String,
-    extents: &mut HashMap<i64, Extents>,
-    changes: &mut HashMap<i64, Vec<(String, i64)>>,
-) -> rusqlite::Result<Run> {
-    let mut select = reader.db().prepare(
-        "SELECT limiters.id, name, acquired, refused FROM limiters
+/// What is known of all limiters, by their ids.
+struct About {
+    changes: HashMap<i64, Vec<(String, i64)>>,
+    extents: HashMap<i64, Extents>,
+    counts: BTreeMap<i64, Counts>,
+}
+
+fn run(reader: &Reader, id: i64, run_id: String, about: &mut About) -> rusqlite::Result<Run> {
+    const TOTALS: [&str; 4] = ["acquired", "waited", "cancelled", "refused"];
+    let totals = TOTALS.map(String::from).into_iter();
+    let totals = totals.chain(REASONS.iter().map(|reason| format!("refused_{reason}")));
+    let mut select = reader.db().prepare(&format!(
+        "SELECT limiters.id, name, {} FROM limiters
          LEFT JOIN averages ON averages.limiter = limiters.id WHERE run = ? ORDER BY name",
-    )?;
+        totals.collect::<Vec<_>>().join(", ")
+    ))?;
     let known = select.query_map([id], |row| {
-        let count = |i| row.get::<_, Option<i64>>(i).map(Option::unwrap_or_default);
-        Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?, count(2)?, count(3)?))
+        let mut totals = [0; TOTALS.len() + REASONS.len()];
+        for (i, total) in totals.iter_mut().enumerate() {
+            *total = row.get::<_, Option<i64>>(2 + i)?.unwrap_or_default();
+        }
+        Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?, totals))
     })?;
     let known: Vec<_> = known.collect::<rusqlite::Result<_>>()?;
-    let of_run = known.iter().filter_map(|(id, ..)| extents.get(id));
+    let of_run = known.iter().filter_map(|(id, ..)| about.extents.get(id));
     let span = of_run.clone().map(|e| e.first_ms).min().zip(of_run.map(|e| e.last_ms).max());
-    let (first_ms, last_ms) = span.unwrap_or_default();
+    let span = span.unwrap_or_default();
     let mut limiters = Vec::new();
-    for (id, name, acquired, refused) in known {
-        let Some(extent) = extents.remove(&id) else { continue };
+    for (id, name, [acquired, waited, cancelled, refused, reasons @ ..]) in known {
+        let Some(extent) = about.extents.remove(&id) else { continue };
+        let Extents {
+            samples,
+            mut in_flight,
+            ceiling,
+            mut waiting,
+            last_ceiling,
+            full,
+            paused,
+            ..
+        } = extent;
+        let counts = about.counts.remove(&id).unwrap_or_default();
+        // Between two samples it may have been higher.
+        in_flight.max = in_flight.max.max(counts.peak_in_flight as i64);
+        waiting.max = waiting.max.max(counts.peak_waiting as i64);
+        let buckets = counts.waits.buckets.iter();
+        let buckets = buckets.map(|(bucket, n)| (usize::from(*bucket), *n as f64));
+        let reasons = REASONS.into_iter().zip(reasons).filter(|(_, n)| *n > 0).collect();
         limiters.push(Line {
             name,
-            samples: extent.samples,
-            in_flight: extent.in_flight,
-            ceiling: extent.ceiling,
-            waiting: extent.waiting,
-            last_ceiling: extent.last_ceiling,
-            full: extent.full,
-            paused: extent.paused,
+            samples,
+            in_flight,
+            ceiling,
+            waiting,
+            last_ceiling,
+            full,
+            paused,
             acquired,
+            waited,
+            cancelled,
             refused,
-            changes: changes.remove(&id).unwrap_or_default(),
-            points: reader.series(id, (first_ms, last_ms), POINTS)?,
+            reasons,
+            wait_p50: quantile(buckets.clone(), 0.5),
+            wait_p99: quantile(buckets, 0.99),
+            changes: about.changes.remove(&id).unwrap_or_default(),
+            change_points: reader.changes(id, span, MARKS)?,
+            pauses: reader.pauses(id, span, MARKS)?,
+            points: reader.series(id, span, POINTS)?,
         });
     }
+    let (first_ms, last_ms) = span;
     let seconds = (last_ms - first_ms) / 1_000;
     let date = |ms: i64| date(reader.db(), ms);
-    Ok(Run { run_id, first: date(first_ms)?, last: date(last_ms)?, seconds, limiters })
+    let (first, last) = (date(first_ms)?, date(last_ms)?);
+    Ok(Run { run_id, first, last, first_ms, last_ms, seconds, limiters })
 }
 
 struct Extents {

@@ -25,6 +25,7 @@ pub(crate) const WINDOWS: [(&str, usize); 12] = [
     ("2h", 720),
 ];
 /// The averages over all windows; `None` where a window is not full yet.
+#[cfg(any(test, feature = "history"))]
 pub(crate) type Averages = [Option<Triple>; WINDOWS.len()];
 
 /// How long a bucket is.
@@ -65,6 +66,7 @@ impl Windows {
     }
 
     /// The averages over the buckets that are closed.
+    #[cfg(any(test, feature = "history"))]
     pub(crate) fn averages(&self) -> Averages {
         std::array::from_fn(|w| {
             let full = self.closed >= WINDOWS[w].1 && self.present[w] > 0;
@@ -74,6 +76,7 @@ impl Windows {
 
     /// The means of the last `n` closed buckets, the oldest first, each with the age its bucket
     /// ended at.
+    #[cfg(feature = "dashboard")]
     pub(crate) fn recent(&self, n: usize) -> impl Iterator<Item = (Duration, [f32; 3])> + '_ {
         (self.closed.saturating_sub(n.min(self.ring.len()))..self.closed)
             .map(|i| (BUCKET * (i as u32 + 1), self.ring[i % BUCKETS]))

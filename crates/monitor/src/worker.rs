@@ -2,9 +2,11 @@
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
+
+use crate::mutex::lock;
 
 /// The thread. Dropping it stops and joins it.
 #[derive(Debug)]
@@ -64,12 +66,6 @@ impl Drop for Worker {
             let _ = thread.join();
         }
     }
-}
-
-/// Locks, also after somebody panicked while holding the lock: all that is kept under the locks
-/// of this crate is whole between any two statements.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -26,7 +26,8 @@ fn a_press_acts_at_once_and_says_what_came_of_it() {
     let answer = press(address, json!({ "limiter": "db", "action": "set", "ceiling": 20 })).json();
     assert_eq!((&answer["result"], limiter.ceiling()), (&json!("changed"), 20));
     let answer = press(address, json!({ "limiter": "db", "action": "up" })).json();
-    assert_eq!((&answer["result"], &answer["ceiling"]), (&json!("unchanged"), &json!(20)));
+    assert_eq!((&answer["result"], &answer["setting"]), (&json!("unchanged"), &json!(20)));
+    assert_eq!(answer["said"], "unchanged at 20");
     press(address, json!({ "limiter": "db", "action": "pause" }));
     assert!(limiter.is_paused());
     press(address, json!({ "limiter": "db", "action": "resume" }));
@@ -67,7 +68,7 @@ fn a_press_is_in_the_database_with_its_cause() {
     let _ = bench.limiter.set_ceiling(17);
     eventually("the newest sample is in the chart", || {
         let chart = get(bench.address, "/api/history?limiter=db&minutes=5").json();
-        chart["points"].as_array().unwrap().last().unwrap()[2] == 17.0
+        chart["points"].as_array().unwrap().last().unwrap()["ceiling"] == 17.0
     });
 }
 
@@ -102,6 +103,10 @@ fn the_fullest_come_first_if_that_is_asked_for() {
     assert_eq!(names("/api/limiters"), ["db", "full", "half"]);
     assert_eq!(names("/api/limiters?order=full"), ["full", "half", "db"]);
     assert_eq!(names("/api/limiters?order=full&limit=1"), ["full"]);
+    assert_eq!(names("/api/limiters?order=full&reverse=true"), ["db", "half", "full"]);
+    assert_eq!(names("/api/limiters?reverse=true"), ["half", "full", "db"]);
+    let summary = &get(bench.address, "/api/limiters?q=db").json()["summary"];
+    assert_eq!((&summary["full"], &summary["waiting"]), (&json!(1), &json!(0)), "of all of them");
     assert_eq!(get(bench.address, "/api/limiters?order=colour").status, 400);
 }
 
@@ -120,7 +125,9 @@ fn a_pause_is_in_the_chart_and_in_the_samples() {
     eventually("the end of it, too", || {
         let chart = get(bench.address, "/api/history?limiter=db&minutes=5").json();
         let points = chart["points"].as_array().unwrap().clone();
-        points.iter().any(|point| point[4] == true) && points.last().unwrap()[4] == false
+        points.iter().any(|point| point["paused"] == true)
+            && points.last().unwrap()["paused"] == false
+            && chart["pauses"].as_array().unwrap().len() == 2
     });
 }
 
@@ -164,24 +171,139 @@ fn pages_of_other_sites_press_nothing() {
 }
 
 #[test]
-fn changes_need_the_token_and_looking_does_not() {
+fn where_others_can_connect_all_but_the_page_needs_the_token() {
     let Bench { limiter, monitor: _monitor, address, .. } =
         start(|builder| builder.dashboard("0.0.0.0:0").dashboard_token(TOKEN));
     let address = SocketAddr::from(([127, 0, 0, 1], address.port()));
     let down = r#"{"limiter":"db","action":"down"}"#;
-    for headers in ["", "authorization: Bearer wrong\r\n", "authorization: Basic YTpi\r\n"] {
+    for (headers, advice) in [
+        ("", "Authorization: Bearer <token>"),
+        ("authorization: Bearer wrong\r\n", "not the token"),
+        ("authorization: Basic YTpi\r\n", "after the word Bearer"),
+    ] {
         let answer = post(address, "/api/adjust", &format!("{JSON}{headers}"), down);
         assert_eq!(answer.status, 401);
+        assert!(answer.json()["error"].as_str().unwrap().contains(advice), "{}", answer.body);
+        assert!(answer.head.contains("www-authenticate: bearer"));
         let answer =
             post(address, "/api/adjust-all", &format!("{JSON}{headers}"), r#"{"action":"down"}"#);
         assert_eq!(answer.status, 401);
     }
     assert_eq!(limiter.ceiling(), 10);
-    let frame = get(address, "/api/limiters");
-    assert_eq!((frame.status, &frame.json()["token_needed"]), (200, &json!(true)));
-    let with = format!("{JSON}authorization: Bearer {TOKEN}\r\n");
+    for path in
+        ["/api/limiters", "/api/sparks", "/api/events", "/api/history?limiter=db", "/metrics"]
+    {
+        let answer = get(address, path);
+        assert_eq!(answer.status, 401, "{path}");
+        assert!(!answer.body.contains("db"), "{path}");
+    }
+    // The page has to ask for it, and says nothing of the program.
+    assert_eq!(get(address, "/").status, 200);
+    let with = |scheme: &str| {
+        let request = format!(
+            "GET /api/limiters HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\
+             authorization: {scheme} {TOKEN}\r\n\r\n"
+        );
+        raw(address, &request)
+    };
+    for scheme in ["Bearer", "bearer", "BEARER"] {
+        let frame = with(scheme);
+        assert_eq!((frame.status, &frame.json()["token_needed"]), (200, &json!(true)), "{scheme}");
+    }
+    let with = format!("{JSON}authorization: bearer {TOKEN}\r\n");
     assert_eq!(post(address, "/api/adjust", &with, down).status, 200);
     assert_eq!(limiter.ceiling(), 8);
+}
+
+#[test]
+fn where_only_this_machine_can_connect_reading_needs_none() {
+    let bench = start(|builder| builder.dashboard_token(TOKEN));
+    assert_eq!(get(bench.address, "/api/limiters").status, 200);
+    let answer = press(bench.address, json!({ "limiter": "db", "action": "down" }));
+    assert_eq!((answer.status, bench.limiter.ceiling()), (401, 10));
+}
+
+#[test]
+fn what_was_pressed_is_what_is_read_next() {
+    // No sample is taken but the first.
+    let bench = start(|builder| builder.sample_every(Duration::from_secs(10)));
+    let shown = || get(bench.address, "/api/limiters").json()["limiters"][0].clone();
+    press(bench.address, json!({ "limiter": "db", "action": "set", "ceiling": 5 }));
+    let limiter = shown();
+    assert_eq!((&limiter["ceiling"], &limiter["setting"]), (&json!(5), &json!(5)));
+    assert_eq!(limiter["last_change"]["said"], "10 → 5 by dashboard");
+    assert!(get(bench.address, "/metrics").body.contains("limiter_ceiling{limiter=\"db\"} 5\n"));
+    press(bench.address, json!({ "limiter": "db", "action": "pause" }));
+    assert_eq!(shown()["paused"], true);
+    let cap = bench.limiter.cap("replica lag").unwrap();
+    cap.set(3);
+    let limiter = shown();
+    assert_eq!((&limiter["ceiling"], &limiter["setting"]), (&json!(3), &json!(5)));
+    assert_eq!(limiter["capped_by"], "replica lag");
+    assert_eq!(limiter["last_change"]["said"], "capped at 3 by replica lag");
+}
+
+#[cfg(all(feature = "pressure", target_os = "linux"))]
+#[test]
+fn what_pressure_caps_or_would_cap_is_shown() {
+    let root = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(root.path().join("proc/pressure")).unwrap();
+    let line = "some avg10=80.00 avg60=50.00 avg300=1.00 total=1\n";
+    std::fs::write(root.path().join("proc/pressure/cpu"), line).unwrap();
+    for dry_run in [false, true] {
+        let pressure = grmgr_monitor::Pressure::default().root(root.path()).dry_run(dry_run);
+        let pressure = pressure.poll_every(Duration::from_millis(10));
+        let bench = start(|builder| builder.pressure(pressure));
+        let frame = || get(bench.address, "/api/limiters").json();
+        eventually("it acts", || frame()["pressure"]["capped"] == 1);
+        let limiter = frame()["limiters"][0].clone();
+        assert_eq!(limiter["setting"], 10);
+        if dry_run {
+            assert_eq!((&limiter["ceiling"], &limiter["would_be"]), (&json!(10), &json!(8)));
+            assert!(bench.limiter.caps().is_empty());
+        } else {
+            assert_eq!((&limiter["ceiling"], &limiter["would_be"]), (&json!(8), &json!(null)));
+            assert_eq!(limiter["capped_by"], "pressure");
+        }
+        let limiter = bench.limiter.clone();
+        drop(bench);
+        assert_eq!(limiter.ceiling(), 10, "with the monitor its caps go");
+    }
+}
+
+#[test]
+fn out_of_range_is_refused_and_not_bent() {
+    let bench = start(|builder| builder);
+    for ceiling in [0, 21, 9_999] {
+        let answer =
+            press(bench.address, json!({ "limiter": "db", "action": "set", "ceiling": ceiling }));
+        let error = format!("{ceiling} is out of range: give a number from 1 to 20");
+        assert_eq!((answer.status, &answer.json()["error"]), (400, &json!(error)));
+    }
+    assert!(bench.limiter.changes().is_empty());
+    // Nor is what somebody else has changed meanwhile.
+    let undo = json!({ "limiter": "db", "action": "set", "ceiling": 7, "expect": 9 });
+    let answer = press(bench.address, undo);
+    assert_eq!((answer.status, bench.limiter.ceiling()), (409, 10));
+    assert!(answer.json()["error"].as_str().unwrap().contains("it is set to 10"));
+}
+
+#[test]
+fn a_limiter_is_told_in_detail() {
+    let bench = start(|builder| builder);
+    let tracked = Limiter::builder("jobs").ceiling(4).up(1).down(grmgr::Step::Percent(50));
+    let tracked = tracked.hold_up(Duration::from_secs(60)).track_holders().build().unwrap();
+    let tracked = bench.registry.register(tracked).unwrap();
+    let _permit = tracked.acquire_many(2).label("nightly report").blocking().unwrap();
+    let cap = tracked.cap("replica lag").unwrap();
+    cap.set(2);
+    bench.monitor.flush().unwrap();
+    let detail = get(bench.address, "/api/limiters?limiter=jobs&limit=0").json()["detail"].clone();
+    assert_eq!((&detail["step_down"], &detail["holds_up_ms"]), (&json!("50 %"), &json!(60_000)));
+    assert_eq!(detail["caps"], json!([{ "cause": "replica lag", "at": 2 }]));
+    assert_eq!(detail["holders"][0]["label"], "nightly report");
+    assert_eq!(detail["holders"][0]["count"], 2);
+    assert_eq!(get(bench.address, "/api/limiters?limiter=nobody").json()["detail"], json!(null));
 }
 
 #[test]
@@ -208,6 +330,7 @@ fn bad_requests_are_told_what_is_wrong() {
     assert_eq!(get(address, "/api/adjust").status, 405);
     assert_eq!(get(address, "/api/history?limiter=nobody").status, 404);
     assert_eq!(get(address, "/api/history?limiter=db&minutes=0").status, 400);
+    assert_eq!(get(address, "/api/history?limiter=db&from=5&to=1").status, 400);
     assert_eq!(raw(address, "nonsense\r\n\r\n").status, 400);
     assert_eq!(bench.limiter.ceiling(), 10);
 }
@@ -224,6 +347,9 @@ fn the_page_runs_only_its_own_script_and_fits_in_no_frame() {
         rest.split_once('"').unwrap().0.to_owned()
     };
     assert!(first.head.contains(&format!("script-src 'nonce-{}'", nonce(&first))));
+    let plot = get(bench.address, "/uplot-1.6.32.js");
+    assert!(plot.head.contains("text/javascript") && plot.head.contains("immutable"));
+    assert!(plot.body.contains("uPlot"));
     assert_ne!(nonce(&first), nonce(&second));
     // Nothing is fetched from anywhere else.
     let elsewhere = first.body.replace("http://www.w3.org/2000/svg", "");

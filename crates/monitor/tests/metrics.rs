@@ -46,6 +46,10 @@ fn an_exporter_that_is_installed_late_gets_everything() {
     has("limiter_waiting{limiter=\"db\"} 0");
     has("limiter_acquired_total{limiter=\"db\"} 11");
     has("limiter_waited_total{limiter=\"db\"} 1");
+    has("limiter_cancelled_total{limiter=\"db\"} 0");
+    has("limiter_setting{limiter=\"db\"} 8");
+    has("limiter_peak_waiting{limiter=\"db\"} 1");
+    has("limiter_ceiling_changes_total{limiter=\"db\",direction=\"down\",cause=\"manual\"} 0");
     has("limiter_refused_total{limiter=\"db\",reason=\"no_permits\"} 1");
     has("limiter_ceiling_changes_total{limiter=\"db\",direction=\"down\",cause=\"night\"} 1");
     has("limiter_wait_seconds_count{limiter=\"db\"} 1");

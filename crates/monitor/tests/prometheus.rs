@@ -27,6 +27,8 @@ fn metrics_are_what_a_prometheus_parser_reads() {
         drop(all);
     });
     let _ = bench.limiter.down();
+    let cap = bench.limiter.cap("replica lag").unwrap();
+    cap.set(9);
     assert!(bench.limiter.try_acquire_many(20).is_err());
     bench.monitor.flush().unwrap();
     let text = get(bench.address, "/metrics").body;
@@ -43,6 +45,17 @@ fn metrics_are_what_a_prometheus_parser_reads() {
     assert_eq!(find("limiter_in_flight", &[("limiter", "db")]), Some(Gauge(1.0)));
     assert_eq!(find("limiter_ceiling", &[("limiter", "db")]), Some(Gauge(8.0)));
     assert_eq!(find("limiter_ceiling_max", &[("limiter", "db")]), Some(Gauge(20.0)));
+    assert_eq!(find("limiter_setting", &[("limiter", "db")]), Some(Gauge(8.0)));
+    assert_eq!(
+        find("limiter_cap", &[("limiter", "db"), ("cause", "replica lag")]),
+        Some(Gauge(9.0))
+    );
+    assert_eq!(find("limiter_cancelled_total", &[("limiter", "db")]), Some(Counter(0.0)));
+    // Causes that are known begin at nought, or the first change of each would be lost.
+    for cause in ["manual", "dashboard"] {
+        let change = [("limiter", "db"), ("direction", "up"), ("cause", cause)];
+        assert_eq!(find("limiter_ceiling_changes_total", &change), Some(Counter(0.0)), "{cause}");
+    }
     assert_eq!(find("limiter_acquired_total", &[("limiter", "db")]), Some(Counter(11.0)));
     assert_eq!(
         find("limiter_refused_total", &[("limiter", "db"), ("reason", "no_permits")]),
@@ -55,6 +68,8 @@ fn metrics_are_what_a_prometheus_parser_reads() {
     };
     assert_eq!(buckets.last().unwrap().count, 1.0);
     assert!(buckets.windows(2).all(|pair| pair[0].count <= pair[1].count));
+    assert_eq!(buckets.len(), 145, "all that the limiter has");
+    assert!(buckets[..144].windows(2).all(|pair| pair[1].less_than <= pair[0].less_than * 1.26));
     assert!(text.contains(r#"limiter="quote \" backslash \\ newline \n end""#));
     // Every sample belongs to a family that has been declared.
     for sample in &scrape.samples {
@@ -137,6 +152,7 @@ fn prometheus_reads_it_and_answers_all_that_the_grafana_dashboard_asks() {
     bench.registry.register(Limiter::new(odd, 3)).unwrap();
     let busy = Limiter::builder("busy").ceiling(2).max(4).hold(std::time::Duration::ZERO);
     let busy = bench.registry.register(busy.build().unwrap()).unwrap();
+    let paused = bench.registry.register(Limiter::new("paused", 2)).unwrap();
     // Something of everything: permits, waits, refusals, moves of the ceiling.
     let work = || {
         let permits = busy.try_acquire_many(busy.ceiling()).unwrap();
@@ -147,7 +163,14 @@ fn prometheus_reads_it_and_answers_all_that_the_grafana_dashboard_asks() {
             eventually("it waits", || busy.snapshot().stats.waited > waited);
             drop(permits);
         });
+        assert!(busy.acquire_many(2).blocking_timeout(std::time::Duration::ZERO).is_ok());
+        let one = busy.try_acquire().unwrap();
+        let all = busy.try_acquire_many(busy.ceiling() - 1).unwrap();
+        let given_up = busy.acquire().blocking_timeout(std::time::Duration::from_millis(1));
+        assert!(given_up.is_err());
+        drop((one, all));
         let _ = busy.adjust(Adjust::To(5 - busy.ceiling().clamp(2, 3)), "test");
+        paused.pause();
     };
     let prometheus = Prometheus::start(bench.address);
     let answered = |what: &str, expression: &str, of: &str| {
@@ -168,6 +191,11 @@ fn prometheus_reads_it_and_answers_all_that_the_grafana_dashboard_asks() {
         ("limiter_ceiling_min", "gauge"),
         ("limiter_ceiling_max", "gauge"),
         ("limiter_waiting", "gauge"),
+        ("limiter_setting", "gauge"),
+        ("limiter_paused", "gauge"),
+        ("limiter_peak_in_flight", "gauge"),
+        ("limiter_peak_waiting", "gauge"),
+        ("limiter_cancelled_total", "counter"),
         ("limiter_acquired_total", "counter"),
         ("limiter_waited_total", "counter"),
         ("limiter_refused_total", "counter"),
@@ -186,7 +214,23 @@ fn prometheus_reads_it_and_answers_all_that_the_grafana_dashboard_asks() {
         answered(&expression, &expression, "busy");
         asked += 1;
     }
-    assert!(asked >= 9);
+    assert!(asked >= 12);
+    // What is marked on all panels.
+    for (annotation, of) in
+        dashboard["annotations"]["list"].as_array().unwrap().iter().zip(["busy", "paused"])
+    {
+        let expression = filled_in(annotation["expr"].as_str().unwrap());
+        answered(&expression, &expression, of);
+    }
+    // The first change of a cause that was to be expected is not lost.
+    let first =
+        "increase(limiter_ceiling_changes_total{limiter=\"first\",cause=\"dashboard\"}[1m]) > 0.5";
+    let fresh = bench.registry.register(Limiter::new("first", 3)).unwrap();
+    let series = "limiter_ceiling_changes_total{limiter=\"first\",cause=\"dashboard\"}";
+    eventually("it is there before", || prometheus.query(series).len() == 2);
+    press(bench.address, serde_json::json!({ "limiter": "first", "action": "down" }));
+    assert_eq!(fresh.ceiling(), 1);
+    eventually("and then it is counted", || !prometheus.query(first).is_empty());
     // The variables: `label_values(SELECTOR, LABEL)` is Grafana's; the selector is Prometheus's.
     for variable in dashboard["templating"]["list"].as_array().unwrap() {
         let Some(query) = variable["query"]["query"].as_str() else { continue };

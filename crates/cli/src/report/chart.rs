@@ -1,9 +1,11 @@
 //! In-flight against ceiling, drawn by `plotters`.
 
 use grmgr_monitor::recorded::{Line, Run};
+use plotters::coord::combinators::BindKeyPoints;
 use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use super::table::printable;
+use crate::words::{percent, printable, wait};
 
 const WIDTH: u32 = 960;
 const PANEL: u32 = 190;
@@ -48,10 +50,11 @@ fn draw(
     let words = |size: i32, color: &RGBColor| ("sans-serif", size).into_font().color(color);
     let (head, body) = root.split_vertically(TITLE);
     head.draw_text("In flight", &words(16, &FLIGHT), (16, 16))?;
-    head.draw_text("and ceiling", &words(16, &CEILING), (88, 16))?;
+    head.draw_text("Ceiling", &words(16, &CEILING), (92, 16))?;
+    head.draw_text("dashed: it was moved, shaded: paused", &words(13, &SOFT), (160, 18))?;
     if left_out > 0 {
         let text = format!("the busiest {} limiters; {left_out} more are in the table", PANELS);
-        head.draw_text(&text, &words(13, &SOFT), (190, 18))?;
+        head.draw_text(&text, &words(13, &SOFT), (430, 18))?;
     }
     if panels.is_empty() {
         body.draw_text("No samples have been recorded yet.", &words(15, &SOFT), (16, 16))?;
@@ -60,10 +63,23 @@ fn draw(
         let name = printable(&line.name);
         let title = if several { format!("{name}  ({})", printable(&run.run_id)) } else { name };
         area.draw_text(&title, &words(15, &INK), (16, 4))?;
+        let right = Pos::new(HPos::Right, VPos::Top);
+        area.draw_text(&waits(line), &words(12, &SOFT).pos(right), (WIDTH as i32 - 10, 6))?;
         panel(&area.margin(24, 8, 8, 20), line)?;
     }
     root.present()?;
     Ok(())
+}
+
+/// How long requests waited, in a line.
+fn waits(line: &Line) -> String {
+    let asked = line.acquired + line.cancelled;
+    if line.waited == 0 || asked == 0 {
+        return "nobody waited".into();
+    }
+    let share = percent((line.waited as f64 / asked as f64).min(1.0));
+    let (p50, p99) = (wait(line.wait_p50), wait(line.wait_p99));
+    format!("{share} waited; of those p50 {p50}, p99 {p99}; {} gave up", line.cancelled)
 }
 
 fn panel<DB: DrawingBackend>(
@@ -78,10 +94,11 @@ where
     };
     let (begin, end) = (first.unix_ms, last.unix_ms.max(first.unix_ms + 1_000));
     let top = line.points.iter().fold(1.0, |top: f64, p| top.max(p.in_flight).max(p.ceiling));
-    let mut chart = ChartBuilder::on(area)
-        .x_label_area_size(22)
-        .y_label_area_size(44)
-        .build_cartesian_2d(begin..end, 0.0..top * 1.1)?;
+    let mut chart =
+        ChartBuilder::on(area).x_label_area_size(22).y_label_area_size(44).build_cartesian_2d(
+            (begin..end).with_key_points(round_times(begin, end)),
+            0.0..top * 1.1,
+        )?;
     let label = ("sans-serif", 12).into_font().color(&SOFT);
     let long = end - begin > 2 * 86_400_000;
     chart
@@ -91,11 +108,29 @@ where
         .bold_line_style(FAINT)
         .axis_style(FAINT)
         .label_style(label)
-        .x_labels(8)
         .y_labels(4)
         .x_label_formatter(&|ms| time(*ms, long))
         .y_label_formatter(&|n| format!("{n:.0}"))
         .draw()?;
+    // Behind the lines: where it was paused, and where its setting or a cap has moved.
+    let mut paused_since = None;
+    for point in &line.points {
+        match (point.paused, paused_since) {
+            (true, None) => paused_since = Some(point.unix_ms),
+            (false, Some(since)) => {
+                chart.draw_series([shade(since, point.unix_ms, top)])?;
+                paused_since = None;
+            }
+            _ => {}
+        }
+    }
+    if let Some(since) = paused_since {
+        chart.draw_series([shade(since, end, top)])?;
+    }
+    for change in &line.change_points {
+        let from_to = vec![(change.unix_ms, 0.0), (change.unix_ms, top * 1.1)];
+        chart.draw_series(DashedLineSeries::new(from_to, 2, 3, SOFT.stroke_width(1)))?;
+    }
     let flight = line.points.iter().map(|p| (p.unix_ms, p.in_flight));
     chart.draw_series(AreaSeries::new(flight, 0.0, FLIGHT.mix(0.15)).border_style(FLIGHT))?;
     // In steps: between two samples the ceiling stays.
@@ -108,6 +143,43 @@ where
     }
     chart.draw_series(LineSeries::new(steps, CEILING.stroke_width(2)))?;
     Ok(())
+}
+
+fn shade(from: i64, to: i64, top: f64) -> Rectangle<(i64, f64)> {
+    Rectangle::new([(from, 0.0), (to, top * 1.1)], SOFT.mix(0.15).filled())
+}
+
+/// Between 4 and 9 times within the span that people find on a clock, UTC.
+fn round_times(begin: i64, end: i64) -> Vec<i64> {
+    const SECOND: i64 = 1_000;
+    const MINUTE: i64 = 60 * SECOND;
+    const HOUR: i64 = 60 * MINUTE;
+    const STEPS: [i64; 20] = [
+        SECOND,
+        2 * SECOND,
+        5 * SECOND,
+        10 * SECOND,
+        15 * SECOND,
+        30 * SECOND,
+        MINUTE,
+        2 * MINUTE,
+        5 * MINUTE,
+        10 * MINUTE,
+        15 * MINUTE,
+        30 * MINUTE,
+        HOUR,
+        2 * HOUR,
+        3 * HOUR,
+        6 * HOUR,
+        12 * HOUR,
+        24 * HOUR,
+        48 * HOUR,
+        7 * 24 * HOUR,
+    ];
+    let fits = |step: &&i64| (end - begin) / **step <= 9;
+    let step = STEPS.iter().find(fits).copied().unwrap_or(((end - begin) / 8).max(1));
+    let first = begin + (-begin).rem_euclid(step);
+    (first..=end).step_by(step as usize).collect()
 }
 
 /// UTC, without a calendar: the time of day, or days and hours since the first.
@@ -139,6 +211,20 @@ fn civil(day: i64) -> (i64, i64, i64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_are_round() {
+        let hour = 3_600_000;
+        let noon = 1_764_072_000_000;
+        assert_eq!(noon % (24 * hour), 12 * hour);
+        for span in [1_000, 70_000, 600_000, 5 * hour, 26 * hour, 170 * hour] {
+            let times = round_times(noon + 123, noon + 123 + span);
+            assert!((1..=10).contains(&times.len()), "{span}: {}", times.len());
+            assert!(times.iter().all(|at| at % 1_000 == 0), "{span}: {times:?}");
+        }
+        let times = round_times(noon + 1, noon + 600_000);
+        assert_eq!(times[..2], [noon + 60_000, noon + 120_000]);
+    }
 
     #[test]
     fn days_are_those_of_the_calendar() {

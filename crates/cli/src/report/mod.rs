@@ -8,8 +8,6 @@ use std::path::Path;
 
 use grmgr_monitor::recorded::{self, ReadError, Run};
 
-pub(crate) use table::printable;
-
 /// The runs in a history, with their limiters.
 #[derive(Debug)]
 pub(crate) struct Report {
@@ -22,7 +20,8 @@ impl Report {
         Ok(Self { runs: recorded::read(file, run_id)? })
     }
 
-    /// A chart of in-flight against ceiling, a panel for each limiter and run: an SVG document.
+    /// A chart of in-flight against ceiling, with marks where it was moved or paused, a panel for each
+    /// limiter and run: an SVG document.
     pub(crate) fn svg(&self) -> Result<String, String> {
         chart::svg(&self.runs)
     }

@@ -2,9 +2,13 @@
 
 use std::fmt::{self, Write};
 
+use std::time::Duration;
+
 use grmgr_monitor::recorded::{Line, Run};
 
-const HEAD: [&str; 13] = [
+use crate::words::{duration, percent, printable, wait};
+
+const HEAD: [&str; 17] = [
     "limiter",
     "samples",
     "in flight",
@@ -15,12 +19,14 @@ const HEAD: [&str; 13] = [
     "full",
     "waiting",
     "max",
+    "waited",
+    "p50",
+    "p99",
+    "given up",
     "granted",
     "refused",
     "changes",
 ];
-/// Longer names are cut.
-const NAME: usize = 40;
 
 pub(super) fn write(f: &mut fmt::Formatter<'_>, runs: &[Run]) -> fmt::Result {
     if runs.is_empty() {
@@ -34,7 +40,7 @@ pub(super) fn write(f: &mut fmt::Formatter<'_>, runs: &[Run]) -> fmt::Result {
             writeln!(f, "run {}: no samples", printable(&run.run_id))?;
             continue;
         }
-        let duration = duration(run.seconds);
+        let duration = duration(Duration::from_secs(run.seconds.unsigned_abs()));
         let Run { run_id, first, last, .. } = run;
         writeln!(f, "run {}: {first} to {last} UTC ({duration})", printable(run_id))?;
         let rows: Vec<_> = run.limiters.iter().map(cells).collect();
@@ -54,9 +60,17 @@ pub(super) fn write(f: &mut fmt::Formatter<'_>, runs: &[Run]) -> fmt::Result {
 fn cells(line: &Line) -> [String; HEAD.len()] {
     let changes = line.changes.iter().map(|(cause, n)| format!("{n} {}", printable(cause)));
     // No change of the ceiling, but whoever asks what has been done will ask for it, too.
-    let paused = (line.paused > 0.0).then(|| format!("paused {:.0} %", line.paused * 100.0));
+    let paused = (line.paused > 0.0).then(|| format!("paused {}", percent(line.paused)));
     let changes: Vec<_> = changes.chain(paused).collect();
     let (ceiling, waiting) = (&line.ceiling, &line.waiting);
+    let asked = line.acquired + line.cancelled;
+    let waited = (asked > 0).then(|| percent((line.waited as f64 / asked as f64).min(1.0)));
+    let reasons: Vec<_> = line.reasons.iter().map(|(reason, n)| format!("{n} {reason}")).collect();
+    let refused = match &reasons[..] {
+        [] => line.refused.to_string(),
+        [one] => one.clone(),
+        more => format!("{} ({})", line.refused, more.join(", ")),
+    };
     [
         printable(&line.name),
         line.samples.to_string(),
@@ -65,11 +79,15 @@ fn cells(line: &Line) -> [String; HEAD.len()] {
         format!("{:.1}", ceiling.mean),
         format!("{}–{}", ceiling.min, ceiling.max),
         line.last_ceiling.to_string(),
-        format!("{:.0} %", line.full * 100.0),
+        percent(line.full),
         format!("{:.1}", waiting.mean),
         waiting.max.to_string(),
+        waited.unwrap_or("–".into()),
+        wait(line.wait_p50),
+        wait(line.wait_p99),
+        line.cancelled.to_string(),
         line.acquired.to_string(),
-        line.refused.to_string(),
+        refused,
         if changes.is_empty() { "none".into() } else { changes.join(", ") },
     ]
 }
@@ -86,29 +104,4 @@ fn line(f: &mut fmt::Formatter<'_>, widths: &[usize], cells: &[String]) -> fmt::
         }
     }
     writeln!(f, "  {}", text.trim_end())
-}
-
-/// A name as it may go to a terminal: without control characters.
-pub(crate) fn printable(name: &str) -> String {
-    let mut text = String::new();
-    for char in name.chars() {
-        if char.is_control() || matches!(char, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') {
-            text.extend(char.escape_default());
-        } else {
-            text.push(char);
-        }
-    }
-    if text.chars().count() > NAME {
-        text = text.chars().take(NAME - 1).chain(['…']).collect();
-    }
-    text
-}
-
-fn duration(seconds: i64) -> String {
-    match seconds {
-        0..120 => format!("{seconds} s"),
-        120..7_200 => format!("{} min", seconds / 60),
-        7_200..172_800 => format!("{} h {} min", seconds / 3_600, seconds % 3_600 / 60),
-        _ => format!("{} days", seconds / 86_400),
-    }
 }

@@ -4,14 +4,16 @@ use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout};
 use ratatui::style::{Color, Modifier, Style, Stylize};
 use ratatui::text::{Line, Span};
-use ratatui::widgets::{Cell, Row, Table, TableState};
+use ratatui::widgets::{Cell, Paragraph, Row, Table, TableState};
 
-use super::client::Limiter;
-use super::state::State;
-use crate::report::printable;
+use std::time::Duration;
+
+use super::client::{Detail, Limiter};
+use super::state::{Input, ORDERS, State};
+use crate::words::{self, percent, printable};
 
 const BAR: usize = 20;
-const KEYS: &str = "j k select   u up   d down   s set   p pause   U D all   q quit";
+const KEYS: &str = "j k select   Enter opens   u up   d down   s set   p pause   U D all   / filter   o order   q quit";
 
 /// A column, and how wide the terminal has to be for it: what matters least goes first.
 struct Column {
@@ -21,11 +23,11 @@ struct Column {
     cell: fn(&Limiter) -> Cell<'static>,
 }
 
-const COLUMNS: [Column; 10] = [
+const COLUMNS: [Column; 11] = [
     Column { title: "limiter", from: 0, width: Constraint::Fill(2), cell: name },
     Column {
         title: "in flight | ceiling",
-        from: 72,
+        from: 106,
         width: Constraint::Length(BAR as u16 + 1),
         cell: |limiter| {
             let full = limiter.in_flight >= limiter.ceiling && limiter.waiting > 0;
@@ -43,6 +45,12 @@ const COLUMNS: [Column; 10] = [
         from: 36,
         width: Constraint::Length(7),
         cell: |limiter| right(limiter.waiting.to_string()),
+    },
+    Column {
+        title: "waited",
+        from: 78,
+        width: Constraint::Length(6),
+        cell: |limiter| right(limiter.share_waited.map_or("–".into(), percent)),
     },
     Column {
         title: "p50",
@@ -69,7 +77,7 @@ const COLUMNS: [Column; 10] = [
         cell: |limiter| right(limiter.refused.to_string()),
     },
     Column { title: "hold", from: 56, width: Constraint::Length(5), cell: hold },
-    Column { title: "last change", from: 100, width: Constraint::Fill(3), cell: change },
+    Column { title: "last change", from: 132, width: Constraint::Fill(3), cell: change },
 ];
 
 pub(super) fn draw(frame: &mut Frame<'_>, state: &mut State) {
@@ -77,8 +85,20 @@ pub(super) fn draw(frame: &mut Frame<'_>, state: &mut State) {
         Layout::vertical([Constraint::Length(2), Constraint::Min(1), Constraint::Length(2)])
             .areas(frame.area());
     frame.render_widget(header(state), head);
+    if let Some(open) = &state.open {
+        match state.detail() {
+            Some(detail) => frame.render_widget(Paragraph::new(about(detail)), body),
+            None => frame.render_widget(format!("no limiter is named {}", printable(open)), body),
+        }
+        frame.render_widget(Paragraph::new(footer(state)), foot);
+        return;
+    }
     if state.limiters().is_empty() {
-        frame.render_widget("no limiter is registered yet", body);
+        let none = match state.filter.is_empty() {
+            true => "no limiter is registered yet",
+            false => "no limiter has that in its name",
+        };
+        frame.render_widget(none, body);
     }
     let columns: Vec<_> = COLUMNS.iter().filter(|column| body.width >= column.from).collect();
     let row = |limiter| Row::new(columns.iter().map(|column| (column.cell)(limiter)));
@@ -91,7 +111,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, state: &mut State) {
     }
     let mut selection = TableState::new().with_selected(state.position());
     frame.render_stateful_widget(table, body, &mut selection);
-    frame.render_widget(footer(state), foot);
+    frame.render_widget(Paragraph::new(footer(state)), foot);
 }
 
 fn header(state: &State) -> Line<'_> {
@@ -102,12 +122,21 @@ fn header(state: &State) -> Line<'_> {
         return line;
     }
     let Some(frame) = &state.frame else { return line };
-    let shown = frame.limiters.len();
-    line.push_span(match frame.total {
-        total if total > shown => format!("   {shown} of {total} limiters"),
-        1 => "   1 limiter".into(),
-        total => format!("   {total} limiters"),
-    });
+    let at = state.position().map_or(0, |at| at + 1);
+    line.push_span(format!("   {at}/{}", frame.matching));
+    if frame.matching < frame.total {
+        line.push_span(format!(" of {}", frame.total));
+    }
+    if state.order > 0 {
+        line.push_span(format!(", {}", ORDERS[state.order].1));
+    }
+    if !state.filter.is_empty() {
+        line.push_span(format!(", with {:?}", printable(&state.filter)));
+    }
+    let sum = &frame.summary;
+    line.push_span(
+        format!("   {} full, {} waiting, {} paused", sum.full, sum.waiting, sum.paused).bold(),
+    );
     if let Some(pressure) = &frame.pressure {
         let color = if pressure.verdict == "overload" { Color::Red } else { Color::Reset };
         let avg10 = pressure.avg10.map_or(String::new(), |avg10| format!(" {avg10:.0} %"));
@@ -119,12 +148,75 @@ fn header(state: &State) -> Line<'_> {
     line
 }
 
-fn footer(state: &State) -> Line<'_> {
-    match &state.typing {
-        Some(typed) => format!("new ceiling: {typed}_   Enter sets it, Esc does not").bold().into(),
-        None if state.said.is_empty() => KEYS.dim().into(),
-        None => Line::from(vec![printable(&state.said).bold(), "   ".into(), KEYS.dim()]),
+fn footer(state: &State) -> Vec<Line<'_>> {
+    // What has been said has a line of its own, above the keys.
+    let first = match &state.input {
+        Input::Ceiling(typed) => {
+            format!("new ceiling: {typed}_   Enter sets it, Esc does not").bold().into()
+        }
+        Input::Filter => {
+            let typed = printable(&state.filter);
+            format!("with this in the name: {typed}_   Enter keeps it, Esc shows all").bold().into()
+        }
+        Input::Answer(question, _) => format!("{question}?   y does it, any other key does not")
+            .fg(Color::Yellow)
+            .bold()
+            .into(),
+        Input::None => Line::from(said(&state.said).bold()),
+    };
+    vec![first, KEYS.dim().into()]
+}
+
+/// As [`printable`], but whole: what has been said is no name.
+fn said(text: &str) -> String {
+    text.chars().map(|char| if char.is_control() { ' ' } else { char }).collect()
+}
+
+/// All about one limiter.
+fn about(detail: &Detail) -> Vec<Line<'static>> {
+    let Detail { limiter: of, .. } = detail;
+    let row = |title: &str, text: String| {
+        Line::from(vec![format!("  {title:<18}").dim(), Span::from(text)])
+    };
+    let ms = |ms: Option<f64>| words::wait(ms.map(|ms| Duration::from_secs_f64(ms / 1e3)));
+    let hold = |ms: u64| words::duration(Duration::from_millis(ms));
+    let mut lines = vec![Line::from(printable(&of.name)).bold(), Line::from(bar(of))];
+    let state = match of {
+        Limiter { closed: true, .. } => "closed",
+        Limiter { paused: true, .. } => "paused",
+        _ if of.in_flight >= of.ceiling => "full",
+        _ => "open",
+    };
+    lines.push(row("state", state.into()));
+    lines.push(row("in flight", format!("{}, most ever {}", of.in_flight, of.peak_in_flight)));
+    lines.push(row(
+        "ceiling",
+        format!("{}, set to {}, of {} to {}", of.ceiling, of.setting, of.min, of.max),
+    ));
+    lines.push(row("waiting", format!("{}, most ever {}", of.waiting, of.peak_waiting)));
+    let share = of.share_waited.map_or("–".into(), percent);
+    let (p50, p99) = (ms(of.wait_p50_ms), ms(of.wait_p99_ms));
+    lines.push(row("waited", format!("{share}; of those p50 {p50}, p99 {p99}")));
+    lines.push(row("admitted", format!("{:.0} a second", of.per_second)));
+    let reasons = detail.reasons.iter().filter(|(_, n)| **n > 0);
+    let reasons: Vec<_> = reasons.map(|(reason, n)| format!("{n} {}", printable(reason))).collect();
+    let reasons = if reasons.is_empty() { "0".into() } else { reasons.join(", ") };
+    lines.push(row("refused", reasons));
+    lines.push(row("given up waiting", of.cancelled.to_string()));
+    lines.push(row("steps", format!("{} up, {} down", detail.step_up, detail.step_down)));
+    let holds = (hold(detail.holds_up_ms), hold(detail.holds_down_ms));
+    lines.push(row("holds", format!("{} up, {} down", holds.0, holds.1)));
+    for cap in &detail.caps {
+        lines.push(row("cap", format!("{} by {}", cap.at, printable(&cap.cause))));
     }
+    let last = of.last_change.as_ref().map_or("none".into(), |change| said(&change.said));
+    lines.push(row("last change", last));
+    for holder in detail.holders.iter().take(10) {
+        let label = if holder.label.is_empty() { "(no label)" } else { &holder.label };
+        let (count, held) = (holder.count, hold(holder.held_ms));
+        lines.push(row("holder", format!("{count} for {held}: {}", printable(label))));
+    }
+    lines
 }
 
 fn right(text: String) -> Cell<'static> {
@@ -137,32 +229,27 @@ fn name(limiter: &Limiter) -> Cell<'static> {
     match limiter {
         Limiter { closed: true, .. } => Line::from(vec!["closed ".fg(Color::Red), name.into()]),
         Limiter { paused: true, .. } => Line::from(vec!["paused ".fg(Color::Yellow), name.into()]),
+        Limiter { capped_by: Some(_), .. } => {
+            Line::from(vec!["capped ".fg(Color::Yellow), name.into()])
+        }
         _ => Line::from(name),
     }
     .into()
 }
 
 fn wait(ms: Option<f64>) -> String {
-    match ms {
-        None => "–".into(),
-        Some(ms) if ms < 1.0 => format!("{:.0} µs", ms * 1e3),
-        Some(ms) if ms < 1e3 => format!("{ms:.0} ms"),
-        Some(ms) => format!("{:.1} s", ms / 1e3),
-    }
+    words::wait(ms.map(|ms| Duration::from_secs_f64(ms / 1e3)))
 }
 
 fn hold(limiter: &Limiter) -> Cell<'static> {
-    right(match limiter.hold_ms {
+    right(match limiter.hold_up_ms.max(limiter.hold_down_ms) {
         0 => String::new(),
         ms => format!("{} s", ms.div_ceil(1_000)),
     })
 }
 
 fn change(limiter: &Limiter) -> Cell<'static> {
-    let words = limiter
-        .last_change
-        .as_ref()
-        .map(|change| format!("{} → {} {}", change.from, change.to, printable(&change.cause)));
+    let words = limiter.last_change.as_ref().map(|change| said(&change.said));
     words.unwrap_or_default().into()
 }
 
@@ -197,15 +284,45 @@ mod tests {
     #[test]
     fn a_limiter_is_a_line() {
         let mut state = state(&["db", "paused"]);
-        let screen = screen(&mut state, 140);
+        let screen = screen(&mut state, 170);
         let line = screen.lines().find(|line| line.contains("db")).unwrap();
-        for part in ["████████··|··········", "8 / 10", "2 ms", "–", "5 s", "12 → 10 pressure"]
-        {
+        for part in [
+            "████████··|··········",
+            "8 / 10",
+            "6 %",
+            "1.5 ms",
+            "–",
+            "5 s",
+            "capped at 10 by pressure",
+        ] {
             assert!(line.contains(part), "no {part} in {line}");
         }
         assert!(screen.contains("paused paused"));
+        assert!(screen.contains("1/2 of 7   5 full, 31 waiting, 2 paused"), "{screen}");
         assert!(screen.contains("CPU overload 71 %"));
         assert!(screen.contains("history not written: the disk is full"));
+    }
+
+    #[test]
+    fn one_that_is_open_is_told_in_detail() {
+        let mut state = state(&["db"]);
+        state.open = Some("db".into());
+        let mut terminal = Terminal::new(TestBackend::new(80, 24)).unwrap();
+        terminal.draw(|frame| draw(frame, &mut state)).unwrap();
+        let screen = terminal.backend().to_string();
+        for part in [
+            "10, set to 12, of 2 to 20",
+            "6 %; of those p50 1.5 ms, p99 –",
+            "3 no_permits",
+            "1 up, 50 % down",
+            "10 by pressure",
+            "2 for 1.5 s: report",
+        ] {
+            assert!(screen.contains(part), "no {part} in {screen}");
+        }
+        state.open = Some("nobody".into());
+        terminal.draw(|frame| draw(frame, &mut state)).unwrap();
+        assert!(terminal.backend().to_string().contains("no limiter is named nobody"));
     }
 
     #[test]

@@ -53,14 +53,15 @@ impl std::error::Error for TopError {}
 /// If the dashboard does not answer at first, or the terminal cannot be used. A dashboard that is
 /// lost later is waited for.
 pub(crate) fn run(address: &str, token: Option<String>) -> Result<(), TopError> {
-    let client = Client::connect(address, token)
+    let state = State::new(address);
+    let client = Client::connect(address, token, state.wanted())
         .map_err(|reason| TopError::Dashboard { address: address.into(), reason })?;
     if !io::stdout().is_terminal() {
         let reason = "the output does not go to one";
         return Err(TopError::Terminal(io::Error::other(reason)));
     }
     let mut terminal = ratatui::try_init().map_err(TopError::Terminal)?;
-    let result = show(&mut terminal, &client, State::new(address));
+    let result = show(&mut terminal, &client, state);
     ratatui::restore();
     result.map_err(TopError::Terminal)
 }
@@ -82,7 +83,7 @@ fn show(
             match state.key(key) {
                 Reaction::None => {}
                 Reaction::Quit => return Ok(()),
-                Reaction::Press(press) => client.press(press),
+                Reaction::Ask(request) => client.ask(request),
             }
         }
     }

@@ -1,4 +1,4 @@
-//! The answers.
+//! What is asked, and what is pressed.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -6,23 +6,22 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::JsonRejection;
-use axum::extract::{DefaultBodyLimit, Query, Request, State};
+use axum::extract::{DefaultBodyLimit, Extension, Query, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use futures_util::stream::unfold;
-use grmgr::{Adjust, Handle, Limiter};
+use grmgr::{Adjust, Handle};
 use serde::Deserialize;
-use serde_json::json;
 
-use super::guard::Refusal;
-use super::view::{Filter, Frame, Order, Outcome, Pressed};
-use super::{App, exposition, page};
-use crate::worker::lock;
+use super::answer::{fail, refuse};
+use super::serve::Peer;
+use super::view::{Filter, Frame, Order, Outcome, Pressed, Sparks};
+use super::{App, CAUSE, chart, exposition, page};
+use crate::mutex::lock;
 
-const CAUSE: &str = "dashboard";
 /// The longest body of a request. A press of a button is a name and a number.
 const BODY: usize = 16 * 1_024;
 /// A request is to be answered by then; event streams begin by then.
@@ -33,9 +32,12 @@ const SHOWN_AT_MOST: usize = 1_000;
 pub(crate) fn router(app: Arc<App>) -> Router {
     Router::new()
         .route("/", get(page::page))
+        .route("/limiter", get(page::page))
+        .route(page::PLOT, get(page::plot))
         .route("/api/limiters", get(limiters))
+        .route("/api/sparks", get(sparks))
         .route("/api/events", get(events))
-        .route("/api/history", get(super::history::history))
+        .route("/api/history", get(chart::chart))
         .route("/api/adjust", post(adjust))
         .route("/api/adjust-all", post(adjust_all))
         .route("/metrics", get(metrics))
@@ -50,11 +52,15 @@ pub(crate) fn router(app: Arc<App>) -> Router {
 
 /// Around every answer: who may ask, how long it may take, and how a browser is to treat it.
 async fn around(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    let admitted =
-        app.guard.admit(request.headers()).and_then(|()| match request.method().is_safe() {
-            true => Ok(()),
-            false => app.guard.admit_change(request.headers()),
-        });
+    let (guard, headers) = (&app.guard, request.headers());
+    let path = request.uri().path();
+    // The page itself says nothing of the program: it asks for the token.
+    let tells = path.starts_with("/api/") || path == "/metrics";
+    let admitted = guard.admit(headers).and_then(|()| match request.method().is_safe() {
+        true if tells => guard.admit_reading(headers),
+        true => Ok(()),
+        false => guard.admit_change(headers),
+    });
     let mut response = match admitted {
         Err(refusal) => refuse(&refusal),
         Ok(()) => tokio::time::timeout(ANSWER_WITHIN, next.run(request))
@@ -62,8 +68,8 @@ async fn around(State(app): State<Arc<App>>, request: Request, next: Next) -> Re
             .unwrap_or_else(|_| fail(StatusCode::REQUEST_TIMEOUT, "the request took too long")),
     };
     let headers = response.headers_mut();
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     for (name, value) in [
-        (header::CACHE_CONTROL, "no-store"),
         (header::REFERRER_POLICY, "no-referrer"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::X_FRAME_OPTIONS, "DENY"),
@@ -73,26 +79,6 @@ async fn around(State(app): State<Arc<App>>, request: Request, next: Next) -> Re
     response
 }
 
-fn refuse(refusal: &Refusal) -> Response {
-    match refusal {
-        Refusal::Host => fail(
-            StatusCode::MISDIRECTED_REQUEST,
-            "the dashboard does not know this host name: call it by its address in numbers, or \
-             name the host with Builder::dashboard_host",
-        ),
-        Refusal::Origin => {
-            fail(StatusCode::FORBIDDEN, "requests from pages of other sites are refused")
-        }
-        Refusal::Token => {
-            fail(StatusCode::UNAUTHORIZED, "changes need the token: Authorization: Bearer <token>")
-        }
-    }
-}
-
-pub(crate) fn fail(status: StatusCode, error: impl Into<String>) -> Response {
-    (status, Json(json!({ "error": error.into() }))).into_response()
-}
-
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Wanted {
@@ -100,12 +86,17 @@ struct Wanted {
     q: String,
     limit: Option<usize>,
     order: Order,
+    reverse: bool,
+    /// All about this one.
+    limiter: Option<String>,
+    minutes: Option<u32>,
 }
 
 impl Wanted {
     fn filter(self) -> Filter {
         let limit = self.limit.unwrap_or(SHOWN).min(SHOWN_AT_MOST);
-        Filter { part: self.q.to_lowercase(), limit, order: self.order }
+        let (part, order, reverse) = (self.q.to_lowercase(), self.order, self.reverse);
+        Filter { part, limit, order, reverse, detail: self.limiter }
     }
 }
 
@@ -113,15 +104,25 @@ async fn limiters(State(app): State<Arc<App>>, Query(wanted): Query<Wanted>) -> 
     Json(app.frame(&wanted.filter())).into_response()
 }
 
+/// The last minutes of each limiter, for small charts: from memory, at most 2 h.
+async fn sparks(State(app): State<Arc<App>>, Query(wanted): Query<Wanted>) -> Response {
+    let minutes = wanted.minutes.unwrap_or(15).clamp(1, 120);
+    Json(Sparks::new(&app.engine, &wanted.filter(), minutes)).into_response()
+}
+
 /// A frame now and one at every sample. Whoever is slow to read skips frames.
-async fn events(State(app): State<Arc<App>>, Query(wanted): Query<Wanted>) -> Response {
-    let Ok(permit) = app.limits.streams.try_acquire_owned() else {
+async fn events(
+    State(app): State<Arc<App>>,
+    Extension(peer): Extension<Peer>,
+    Query(wanted): Query<Wanted>,
+) -> Response {
+    let Some(place) = app.limits.stream(peer) else {
         return fail(StatusCode::SERVICE_UNAVAILABLE, "too many event streams are open");
     };
     let mut sampled = app.engine.sampled.subscribe();
     sampled.mark_changed();
     let filter = wanted.filter();
-    let stream = unfold((app, sampled, filter, permit), |mut state| async move {
+    let stream = unfold((app, sampled, filter, place), |mut state| async move {
         // An error: the monitor has ended, and with it the stream.
         state.1.changed().await.ok()?;
         let frame = serde_json::to_string(&state.0.frame(&state.2)).ok()?;
@@ -137,6 +138,8 @@ struct Press {
     limiter: String,
     action: Action,
     ceiling: Option<usize>,
+    /// Only if the setting is this: nobody has changed it meanwhile.
+    expect: Option<usize>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -161,28 +164,33 @@ async fn adjust(
         let error = format!("no limiter is named {:?}", press.limiter);
         return fail(StatusCode::NOT_FOUND, error);
     };
+    if let Some(expected) = press.expect {
+        let setting = limiter.setting();
+        if setting != expected {
+            let error = format!("it has been changed meanwhile: it is set to {setting}");
+            return fail(StatusCode::CONFLICT, error);
+        }
+    }
     let to = |to| Outcome::of(limiter.adjust(to, CAUSE));
     let outcome = match (press.action, press.ceiling) {
-        (Action::Set, Some(ceiling)) => to(Adjust::To(ceiling)),
+        (Action::Set, Some(ceiling)) => {
+            let throttle = limiter.throttle();
+            let (min, max) = (throttle.min, throttle.max);
+            if !(min..=max).contains(&ceiling) {
+                let error = format!("{ceiling} is out of range: give a number from {min} to {max}");
+                return fail(StatusCode::BAD_REQUEST, error);
+            }
+            to(Adjust::To(ceiling))
+        }
         (Action::Set, None) => return fail(StatusCode::BAD_REQUEST, "set needs a ceiling"),
         (_, Some(_)) => return fail(StatusCode::BAD_REQUEST, "only set takes a ceiling"),
         (Action::Up, None) => to(Adjust::Up),
         (Action::Down, None) => to(Adjust::Down),
-        (Action::Pause, None) => set_paused(&limiter, true),
-        (Action::Resume, None) => set_paused(&limiter, false),
+        (Action::Pause, None) => app.pause(&limiter, true),
+        (Action::Resume, None) => app.pause(&limiter, false),
     };
     tracing::info!(limiter = limiter.name(), action = ?press.action, ?outcome, "dashboard");
     Json(Pressed::new(&limiter, outcome)).into_response()
-}
-
-fn set_paused(limiter: &Limiter, paused: bool) -> Outcome {
-    if paused {
-        limiter.pause();
-        Outcome::Paused
-    } else {
-        limiter.resume();
-        Outcome::Resumed
-    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -225,5 +233,10 @@ async fn metrics(State(app): State<Arc<App>>) -> Response {
 impl App {
     fn frame(&self, filter: &Filter) -> Frame {
         Frame::new(&self.engine, self.guard.needs_token(), filter)
+    }
+
+    fn pause(&self, limiter: &grmgr::Limiter, paused: bool) -> Outcome {
+        self.engine.pause(limiter, paused, CAUSE);
+        if paused { Outcome::Paused } else { Outcome::Resumed }
     }
 }

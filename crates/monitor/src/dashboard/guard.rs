@@ -13,6 +13,8 @@ use subtle::ConstantTimeEq;
 #[derive(Debug)]
 pub(crate) struct Guard {
     token: Option<String>,
+    /// Reading needs the token, too: others than this machine's own users can connect.
+    reading: bool,
     hosts: Vec<String>,
 }
 
@@ -21,12 +23,22 @@ pub(crate) struct Guard {
 pub(crate) enum Refusal {
     Host,
     Origin,
-    Token,
+    Token(TokenFault),
+}
+
+/// What is wrong with a token.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum TokenFault {
+    Missing,
+    /// Something else than `Bearer`.
+    Scheme,
+    Wrong,
 }
 
 impl Guard {
-    pub(crate) fn new(token: Option<String>, hosts: Vec<String>) -> Self {
-        Self { token, hosts }
+    /// `exposed`: it listens where other machines can connect.
+    pub(crate) fn new(token: Option<String>, exposed: bool, hosts: Vec<String>) -> Self {
+        Self { token, reading: exposed, hosts }
     }
 
     /// Whether changes need a token.
@@ -61,12 +73,27 @@ impl Guard {
         if !matches!(text(headers, site), None | Some("same-origin" | "none")) {
             return Err(Refusal::Origin);
         }
+        self.check_token(headers)
+    }
+
+    /// For requests that are told of the program, beside [`admit`](Self::admit).
+    pub(crate) fn admit_reading(&self, headers: &HeaderMap) -> Result<(), Refusal> {
+        if self.reading { self.check_token(headers) } else { Ok(()) }
+    }
+
+    fn check_token(&self, headers: &HeaderMap) -> Result<(), Refusal> {
         let Some(token) = &self.token else { return Ok(()) };
-        let given = text(headers, AUTHORIZATION).and_then(|value| value.strip_prefix("Bearer "));
+        let Some(value) = text(headers, AUTHORIZATION) else {
+            return Err(Refusal::Token(TokenFault::Missing));
+        };
+        let given = match value.split_once(' ') {
+            Some((scheme, given)) if scheme.eq_ignore_ascii_case("bearer") => given.trim(),
+            _ => return Err(Refusal::Token(TokenFault::Scheme)),
+        };
         // In constant time: how much of a guess is right must not show.
-        match given {
-            Some(given) if bool::from(given.as_bytes().ct_eq(token.as_bytes())) => Ok(()),
-            _ => Err(Refusal::Token),
+        match bool::from(given.as_bytes().ct_eq(token.as_bytes())) {
+            true => Ok(()),
+            false => Err(Refusal::Token(TokenFault::Wrong)),
         }
     }
 
@@ -109,7 +136,7 @@ mod tests {
 
     #[test]
     fn numbers_localhost_and_named_hosts_are_known_and_others_are_not() {
-        let guard = Guard::new(None, vec!["ops.example".into()]);
+        let guard = Guard::new(None, false, vec!["ops.example".into()]);
         for host in [
             "127.0.0.1:9187",
             "[::1]:9187",
@@ -129,7 +156,7 @@ mod tests {
 
     #[test]
     fn an_origin_must_be_the_host_itself() {
-        let guard = Guard::new(None, vec![]);
+        let guard = Guard::new(None, false, vec![]);
         let admit =
             |origin| guard.admit(&headers(&[("host", "127.0.0.1:9187"), ("origin", origin)]));
         assert_eq!(admit("http://127.0.0.1:9187"), Ok(()));
@@ -146,7 +173,7 @@ mod tests {
 
     #[test]
     fn another_site_changes_nothing_even_without_an_origin() {
-        let guard = Guard::new(None, vec![]);
+        let guard = Guard::new(None, false, vec![]);
         let change = |site| guard.admit_change(&headers(&[("sec-fetch-site", site)]));
         assert_eq!(change("same-origin"), Ok(()));
         assert_eq!(change("cross-site"), Err(Refusal::Origin));
@@ -156,14 +183,28 @@ mod tests {
 
     #[test]
     fn a_change_needs_the_whole_token() {
-        let guard = Guard::new(Some("0123456789abcdef".into()), vec![]);
+        let guard = Guard::new(Some("0123456789abcdef".into()), false, vec![]);
         let change = |value| guard.admit_change(&headers(&[("authorization", value)]));
-        assert_eq!(change("Bearer 0123456789abcdef"), Ok(()));
-        for value in
-            ["Bearer 0123456789abcde", "Bearer 0123456789abcdeg", "Bearer ", "0123456789abcdef"]
+        for scheme in
+            ["Bearer 0123456789abcdef", "bearer 0123456789abcdef", "BEARER  0123456789abcdef"]
         {
-            assert_eq!(change(value), Err(Refusal::Token), "{value}");
+            assert_eq!(change(scheme), Ok(()), "{scheme}");
         }
-        assert_eq!(guard.admit_change(&headers(&[])), Err(Refusal::Token));
+        for value in ["Bearer 0123456789abcde", "Bearer 0123456789abcdeg", "Bearer "] {
+            assert_eq!(change(value), Err(Refusal::Token(TokenFault::Wrong)), "{value}");
+        }
+        for value in ["0123456789abcdef", "Basic 0123456789abcdef"] {
+            assert_eq!(change(value), Err(Refusal::Token(TokenFault::Scheme)), "{value}");
+        }
+        assert_eq!(guard.admit_change(&headers(&[])), Err(Refusal::Token(TokenFault::Missing)));
+        assert_eq!(guard.admit_reading(&headers(&[])), Ok(()), "not where only this machine can");
+    }
+
+    #[test]
+    fn where_others_can_connect_reading_needs_it_too() {
+        let guard = Guard::new(Some("0123456789abcdef".into()), true, vec![]);
+        let read = |pairs: &[_]| guard.admit_reading(&headers(pairs));
+        assert_eq!(read(&[]), Err(Refusal::Token(TokenFault::Missing)));
+        assert_eq!(read(&[("authorization", "bearer 0123456789abcdef")]), Ok(()));
     }
 }

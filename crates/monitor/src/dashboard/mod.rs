@@ -1,13 +1,15 @@
 //! The dashboard: a web page, its JSON and events, and `/metrics`.
 //!
 //! It has a thread with an event loop of its own, whatever the program runs on. [`serve`] takes
-//! the connections and bounds them, [`guard`] decides whom to answer, [`api`] answers, with what
-//! [`view`] makes of the limiters; [`exposition`] writes the Prometheus text.
+//! the connections and bounds them, [`guard`] decides whom to answer, [`api`] and [`chart`] answer,
+//! with what [`view`] makes of the limiters; [`exposition`] writes the Prometheus text, [`page`] is
+//! what a browser gets.
 
+mod answer;
 mod api;
+mod chart;
 mod exposition;
 mod guard;
-mod history;
 mod page;
 mod serve;
 mod view;
@@ -21,8 +23,8 @@ use tokio::sync::oneshot;
 
 use crate::StartError;
 use crate::engine::Engine;
+use crate::mutex::lock;
 use crate::source::Source;
-use crate::worker::lock;
 
 use guard::Guard;
 
@@ -51,6 +53,8 @@ pub(crate) struct App {
     limits: serve::Limits,
 }
 
+/// The cause of what is changed here.
+pub(crate) const CAUSE: &str = "dashboard";
 /// Shorter ones can be guessed.
 const SHORTEST_TOKEN: usize = 16;
 
@@ -67,14 +71,14 @@ impl Dashboard {
         if options.token.is_none() && !address.ip().is_loopback() {
             return Err(StartError::Token {
                 reason: format!(
-                    "{address} can be reached from other machines, so changes need a token: set \
+                    "{address} can be reached from other machines, so it needs a token: set \
                      one with dashboard_token, or listen at 127.0.0.1"
                 ),
             });
         }
         listener.set_nonblocking(true).map_err(failed)?;
         let source = lock(&engine.sampler).source().clone();
-        let guard = Guard::new(options.token, options.hosts);
+        let guard = Guard::new(options.token, !address.ip().is_loopback(), options.hosts);
         let app = Arc::new(App { engine, source, guard, limits: serve::Limits::default() });
         let (stop, stopped) = oneshot::channel();
         let runtime = tokio::runtime::Builder::new_current_thread()

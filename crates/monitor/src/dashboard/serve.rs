@@ -1,13 +1,15 @@
 //! Taking connections, within bounds.
 
 use std::io;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use grmgr::{Limiter, OwnedPermit};
+use axum::Extension;
+use grmgr::{Limiter, OwnedPermit, Registry};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -17,23 +19,63 @@ use tokio::sync::oneshot;
 
 use super::{App, api};
 
-/// How much is served at once. Not in any registry: what the program watches is its own.
+/// Who is at the other end of a connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Peer(pub(crate) IpAddr);
+
+/// How much is served at once: of all clients together, and of each address, so that no single one
+/// keeps the others out. Not in any registry that is watched: what the program sees is its own.
 #[derive(Debug)]
 pub(crate) struct Limits {
-    connections: Arc<Limiter>,
-    pub(crate) streams: Arc<Limiter>,
+    connections: Bound,
+    streams: Bound,
     /// A connection on which nothing moves for so long is closed. An event stream moves at every
     /// sample, unless its client does not read.
     stalled_after: Duration,
 }
 
+#[derive(Debug)]
+struct Bound {
+    all: Arc<Limiter>,
+    /// A limiter an address, as long as it has any.
+    peers: Registry,
+    each: usize,
+}
+
+/// A place among all, and one among those of an address.
+pub(crate) type Place = (OwnedPermit, OwnedPermit);
+
+impl Bound {
+    fn new(all: usize, each: usize) -> Self {
+        Self { all: Arc::new(Limiter::new("all", all)), peers: Registry::new(), each }
+    }
+
+    fn take(&self, Peer(address): Peer) -> Option<Place> {
+        let name = address.to_string();
+        // Those that have nothing open are not remembered.
+        if self.peers.len() > self.all.ceiling() {
+            self.peers.remove_idle();
+        }
+        let peer = self.peers.get_or_register_with(&name, || Limiter::new(name.clone(), self.each));
+        let own = peer.try_acquire_owned().ok()?;
+        Some((self.all.try_acquire_owned().ok()?, own))
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            connections: Arc::new(Limiter::new("connections", 256)),
-            streams: Arc::new(Limiter::new("event streams", 64)),
-            stalled_after: Duration::from_secs(60),
+            connections: Bound::new(256, 64),
+            streams: Bound::new(64, 16),
+            stalled_after: Duration::from_secs(30),
         }
+    }
+}
+
+impl Limits {
+    /// A place for an event stream, if there is one.
+    pub(crate) fn stream(&self, peer: Peer) -> Option<Place> {
+        self.streams.take(peer)
     }
 }
 
@@ -49,10 +91,11 @@ pub(crate) async fn serve(listener: TcpListener, app: Arc<App>, mut stop: onesho
             accepted = listener.accept() => accepted,
             _ = &mut stop => return,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => {
+        let (stream, peer) = match accepted {
+            Ok((stream, address)) => {
                 told = false;
-                stream
+                // One that listens for both kinds of addresses sees the old kind in the new one.
+                (stream, Peer(address.ip().to_canonical()))
             }
             Err(error) => {
                 // Out of file descriptors, most likely: those are the program's, too. Said once,
@@ -64,12 +107,13 @@ pub(crate) async fn serve(listener: TcpListener, app: Arc<App>, mut stop: onesho
                 continue;
             }
         };
-        match app.limits.connections.try_acquire_owned() {
-            Ok(permit) => {
+        match app.limits.connections.take(peer) {
+            Some(place) => {
                 let stalled_after = app.limits.stalled_after;
-                tokio::spawn(connection(stream, router.clone(), stalled_after, permit));
+                let router = router.clone().layer(Extension(peer));
+                tokio::spawn(connection(stream, router, stalled_after, place));
             }
-            Err(_) => {
+            None => {
                 tokio::spawn(turn_away(stream));
             }
         }
@@ -80,7 +124,7 @@ async fn connection(
     stream: TcpStream,
     router: axum::Router,
     stalled_after: Duration,
-    _permit: OwnedPermit,
+    _place: Place,
 ) {
     let moved = Arc::new(AtomicU64::new(0));
     let io = TokioIo::new(Watched { stream, moved: moved.clone() });
@@ -98,13 +142,14 @@ async fn connection(
     }
 }
 
+/// Returns when nothing has moved for so long, or at most a quarter longer.
 async fn stalled(moved: &AtomicU64, after: Duration) {
-    let mut last = moved.load(Relaxed);
-    loop {
-        tokio::time::sleep(after).await;
+    let (mut last, mut quiet) = (moved.load(Relaxed), 0);
+    while quiet < 5 {
+        tokio::time::sleep(after / 4).await;
         match moved.load(Relaxed) {
-            same if same == last => return,
-            now => last = now,
+            same if same == last => quiet += 1,
+            now => (last, quiet) = (now, 0),
         }
     }
 }
@@ -167,6 +212,23 @@ impl AsyncWrite for Watched {
 mod tests {
     use super::*;
 
+    #[test]
+    fn one_address_leaves_room_for_others_and_is_forgotten() {
+        let bound = Bound::new(6, 4);
+        let peer = |last| Peer(IpAddr::from([192, 0, 2, last]));
+        let mut greedy: Vec<_> = (0..10).map_while(|_| bound.take(peer(1))).collect();
+        assert_eq!(greedy.len(), 4);
+        let others: Vec<_> = (2..9).map_while(|last| bound.take(peer(last))).collect();
+        assert_eq!(others.len(), 2, "all together have six");
+        greedy.pop();
+        assert!(bound.take(peer(1)).is_some());
+        drop((greedy, others));
+        for last in 0..200 {
+            drop(bound.take(peer(last)));
+        }
+        assert!(bound.peers.len() <= 8, "{}", bound.peers.len());
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_connection_on_which_nothing_moves_is_given_up() {
         let moved = Arc::new(AtomicU64::new(0));
@@ -183,7 +245,7 @@ mod tests {
         stalled(&moved, AFTER).await;
         let held = start.elapsed();
         assert!(held > Duration::from_secs(200), "{held:?}: given up while something moved");
-        assert!(held <= Duration::from_secs(200) + AFTER * 2, "{held:?}");
+        assert!(held <= Duration::from_secs(200) + AFTER * 3 / 2, "{held:?}");
     }
 
     /// Real sockets: what a client does not read fills them, and then its connection and its place
@@ -204,7 +266,7 @@ mod tests {
         let sampler = Sampler::new(registry.clone().into());
         let engine = Arc::new(Engine::new(sampler, Duration::from_secs(10)));
         let limits = Limits { stalled_after: Duration::from_secs(2), ..Limits::default() };
-        let guard = Guard::new(None, Vec::new());
+        let guard = Guard::new(None, false, Vec::new());
         let app = App { engine: engine.clone(), source: registry.into(), guard, limits };
         let app = Arc::new(app);
         let (stop, stopped) = oneshot::channel();
@@ -227,7 +289,7 @@ mod tests {
         let mut buffer = vec![0; 1 << 20];
         let start = Instant::now();
         let mut both = false;
-        let open = || (app.limits.connections.in_flight(), app.limits.streams.in_flight());
+        let open = || (app.limits.connections.all.in_flight(), app.limits.streams.all.in_flight());
         // A sample, and what it brings is read, again and again. The stream ends before its connection.
         while !(both && open() == (1, 1)) {
             both |= open() == (2, 2);

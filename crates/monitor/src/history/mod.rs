@@ -4,10 +4,12 @@
 //! there once a report and writes it in one transaction. Whatever the disk does, that thread is
 //! all that ever waits for it.
 
-mod lock;
+mod aside;
+mod clock;
 mod queue;
-pub(crate) mod read;
+pub(crate) mod reader;
 mod retention;
+mod run_lock;
 mod schema;
 mod store;
 #[cfg(test)]

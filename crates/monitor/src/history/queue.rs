@@ -4,15 +4,17 @@ use std::collections::BTreeMap;
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
-use crate::sampler::{Dated, Row, Sample, Tracked};
+use crate::counts::Counts;
+use crate::mutex::lock;
+use crate::sampler::{Dated, Pause, Row, Sample, Tracked};
 use crate::windows::Averages;
-use crate::worker::lock;
 
 /// Rows on their way to the disk.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Batch {
     pub(crate) rows: VecDeque<Row>,
     pub(crate) changes: VecDeque<(Arc<str>, Dated)>,
+    pub(crate) pauses: VecDeque<(Arc<str>, Pause)>,
     /// The newest of each limiter.
     pub(crate) averages: BTreeMap<Arc<str>, AverageRow>,
 }
@@ -24,26 +26,16 @@ pub(crate) struct AverageRow {
     pub(crate) min: usize,
     pub(crate) max: usize,
     pub(crate) averages: Averages,
-    pub(crate) acquired: u64,
-    pub(crate) waited: u64,
-    pub(crate) refused: u64,
+    /// What has been counted since the report before.
+    pub(crate) counts: Counts,
     /// It is no longer registered.
     pub(crate) gone: bool,
 }
 
 impl AverageRow {
-    pub(crate) fn new(tracked: &Tracked, unix_ms: i64, gone: bool) -> Self {
-        let stats = &tracked.last.stats;
-        Self {
-            unix_ms,
-            min: tracked.last.min,
-            max: tracked.last.max,
-            averages: tracked.averages(),
-            acquired: stats.acquired,
-            waited: stats.waited,
-            refused: tracked.refused(),
-            gone,
-        }
+    pub(crate) fn new(tracked: &Tracked, counts: Counts, unix_ms: i64, gone: bool) -> Self {
+        let (min, max) = (tracked.last.min, tracked.last.max);
+        Self { unix_ms, min, max, averages: tracked.averages(), counts, gone }
     }
 }
 
@@ -60,6 +52,8 @@ pub(crate) struct Queue {
 #[derive(Debug, Default)]
 struct State {
     batch: Batch,
+    /// What the writer has in hand.
+    in_hand: Option<Arc<Batch>>,
     lost: u64,
     /// Reports asked for, and those the writer has dealt with.
     asked: u64,
@@ -71,7 +65,7 @@ struct State {
 /// What the writer is to do.
 #[derive(Debug)]
 pub(crate) struct Work {
-    pub(crate) batch: Batch,
+    pub(crate) batch: Arc<Batch>,
     pub(crate) report: u64,
     pub(crate) stop: bool,
 }
@@ -85,17 +79,21 @@ impl Queue {
     pub(crate) fn push(&self, sample: Sample, unix_ms: i64) {
         let mut state = lock(&self.state);
         let gone = sample.gone.iter();
-        let gone = gone.map(|of| (of.name.clone(), AverageRow::new(of, unix_ms, true)));
-        state.batch.averages.extend(gone);
+        let gone = gone.map(|of| {
+            let row = AverageRow::new(of, of.unreported().clone(), unix_ms, true);
+            (of.name.clone(), row)
+        });
+        state.batch.add_averages(gone);
         state.batch.rows.extend(sample.rows);
         state.batch.changes.extend(sample.changes);
+        state.batch.pauses.extend(sample.pauses);
         state.trim(self.bound);
     }
 
     /// Asks for a report; its number.
     pub(crate) fn report(&self, averages: impl Iterator<Item = (Arc<str>, AverageRow)>) -> u64 {
         let mut state = lock(&self.state);
-        state.batch.averages.extend(averages);
+        state.batch.add_averages(averages);
         state.trim(self.bound);
         state.asked += 1;
         self.changed.notify_all();
@@ -118,20 +116,26 @@ impl Queue {
         let idle = |state: &mut State| state.done == state.asked && !state.stop;
         let state = self.changed.wait_while(state, idle);
         let mut state = state.unwrap_or_else(PoisonError::into_inner);
-        let batch = std::mem::take(&mut state.batch);
+        let batch = Arc::new(std::mem::take(&mut state.batch));
+        state.in_hand = Some(batch.clone());
         Work { batch, report: state.asked, stop: state.stop }
     }
 
     /// For the writer: the report has been written, or not; then what it held goes back in front
     /// of what has come since.
     pub(crate) fn done(&self, work: Work, result: Result<(), String>) {
+        let Work { batch, report, .. } = work;
+        drop(batch);
         let mut state = lock(&self.state);
-        state.done = work.report;
+        state.done = report;
+        let in_hand = state.in_hand.take();
         if result.is_err() {
-            let mut batch = work.batch;
-            batch.rows.append(&mut state.batch.rows);
-            batch.changes.append(&mut state.batch.changes);
-            batch.averages.append(&mut state.batch.averages);
+            let mut batch = in_hand.map(Arc::unwrap_or_clone).unwrap_or_default();
+            let newer = std::mem::take(&mut state.batch);
+            batch.rows.extend(newer.rows);
+            batch.changes.extend(newer.changes);
+            batch.pauses.extend(newer.pauses);
+            batch.add_averages(newer.averages);
             state.batch = batch;
             state.trim(self.bound);
         }
@@ -139,10 +143,25 @@ impl Queue {
         self.changed.notify_all();
     }
 
-    /// The samples of a limiter that wait to be written.
-    pub(crate) fn waiting_of(&self, name: &str) -> Vec<Row> {
+    /// What is not on the disk yet, of one limiter: its samples, changes and pauses.
+    #[cfg(feature = "dashboard")]
+    pub(crate) fn waiting_of(&self, name: &str) -> Batch {
         let state = lock(&self.state);
-        state.batch.rows.iter().filter(|row| *row.name == *name).cloned().collect()
+        let mut of = Batch::default();
+        for batch in state.batches() {
+            of.rows.extend(batch.rows.iter().filter(|row| *row.name == *name).cloned());
+            of.changes.extend(batch.changes.iter().filter(|(of, _)| **of == *name).cloned());
+            of.pauses.extend(batch.pauses.iter().filter(|(of, _)| **of == *name).cloned());
+        }
+        of
+    }
+
+    /// Appends a pause that was made by this monitor itself.
+    #[cfg(feature = "dashboard")]
+    pub(crate) fn push_pause(&self, pause: (Arc<str>, Pause)) {
+        let mut state = lock(&self.state);
+        state.batch.pauses.push_back(pause);
+        state.trim(self.bound);
     }
 
     pub(crate) fn stop(&self) {
@@ -150,26 +169,46 @@ impl Queue {
         self.changed.notify_all();
     }
 
-    /// Rows that wait, and rows that had to be given up.
+    /// Rows that are not on the disk yet, and rows that had to be given up.
     pub(crate) fn waiting_and_lost(&self) -> (usize, u64) {
         let state = lock(&self.state);
-        (state.batch.rows.len() + state.batch.changes.len(), state.lost)
+        let rows = |batch: &Batch| batch.rows.len() + batch.changes.len() + batch.pauses.len();
+        (state.batches().map(rows).sum(), state.lost)
+    }
+}
+
+impl Batch {
+    /// Of a limiter that is there already, what it counted is added up.
+    fn add_averages(&mut self, newer: impl IntoIterator<Item = (Arc<str>, AverageRow)>) {
+        for (name, mut row) in newer {
+            if let Some(older) = self.averages.remove(&name) {
+                let counts = std::mem::replace(&mut row.counts, older.counts);
+                row.counts.add(&counts);
+            }
+            self.averages.insert(name, row);
+        }
     }
 }
 
 impl State {
+    /// All that is not on the disk, the oldest first.
+    fn batches(&self) -> impl Iterator<Item = &Batch> {
+        self.in_hand.as_deref().into_iter().chain([&self.batch])
+    }
+
     /// Gives up the oldest of what is too much.
     fn trim(&mut self, bound: usize) {
-        let Batch { rows, changes, averages } = &mut self.batch;
-        let surplus = rows.len().saturating_sub(bound);
-        rows.drain(..surplus);
-        // Changes are few and worth more than samples, but not without bound either.
-        let changes_surplus = changes.len().saturating_sub(bound);
-        changes.drain(..changes_surplus);
+        fn cut<T>(rows: &mut VecDeque<T>, bound: usize) -> u64 {
+            let surplus = rows.len().saturating_sub(bound);
+            rows.drain(..surplus);
+            surplus as u64
+        }
+        let Batch { rows, changes, pauses, averages } = &mut self.batch;
+        // Changes and pauses are few and worth more than samples, but not without bound either.
+        self.lost += cut(rows, bound) + cut(changes, bound) + cut(pauses, bound);
         while averages.len() > bound {
             averages.pop_first();
         }
-        self.lost += (surplus + changes_surplus) as u64;
     }
 }
 
@@ -178,9 +217,7 @@ mod tests {
     use super::*;
 
     fn sample(unix_ms: i64) -> Sample {
-        let row =
-            Row { name: "a".into(), unix_ms, in_flight: 0, ceiling: 1, waiting: 0, paused: false };
-        Sample { rows: vec![row], ..Sample::default() }
+        Sample { rows: vec![Row::idle("a", unix_ms)], ..Sample::default() }
     }
 
     fn times(batch: &Batch) -> Vec<i64> {
@@ -197,6 +234,36 @@ mod tests {
         queue.done(work, Err("full".into()));
         assert_eq!(queue.wait(report), Err("full".into()));
         assert_eq!(times(&lock(&queue.state).batch), [1, 2]);
+    }
+
+    #[test]
+    fn what_the_writer_has_in_hand_still_waits() {
+        let queue = Queue::new(100);
+        queue.push(sample(1), 1);
+        queue.report(std::iter::empty());
+        let work = queue.take();
+        queue.push(sample(2), 2);
+        assert_eq!(queue.waiting_and_lost(), (2, 0));
+        assert_eq!(times(&queue.waiting_of("a")), [1, 2]);
+        queue.done(work, Ok(()));
+        assert_eq!(queue.waiting_and_lost(), (1, 0));
+        assert_eq!(times(&queue.waiting_of("a")), [2]);
+    }
+
+    #[test]
+    fn what_two_reports_counted_adds_up() {
+        let counted = |acquired| {
+            let counts = Counts { acquired, ..Counts::default() };
+            let averages = Averages::default();
+            let row = AverageRow { unix_ms: 0, min: 1, max: 1, averages, counts, gone: false };
+            [("a".into(), row)].into_iter()
+        };
+        let queue = Queue::new(100);
+        queue.report(counted(3));
+        let work = queue.take();
+        queue.report(counted(4));
+        queue.done(work, Err("full".into()));
+        assert_eq!(queue.take().batch.averages["a"].counts.acquired, 7);
     }
 
     #[test]

@@ -14,6 +14,7 @@ use super::schema::Unfit;
 use super::store::Store;
 use super::{History, Options, Retention};
 use crate::StartError;
+use crate::counts::{Counts, Waits};
 use crate::engine::Engine;
 use crate::moment::Moment;
 use crate::sampler::{Row, Sampler};
@@ -125,6 +126,102 @@ fn every_change_is_recorded_with_its_cause() {
     assert_eq!(rows, [(10, 8, "manual".into(), 0), (8, 9, "test".into(), 0)]);
 }
 
+fn numbers<const N: usize>(path: &Path, query: &str) -> [i64; N] {
+    let db = Connection::open(path).unwrap();
+    db.query_row(query, [], |row| Ok(std::array::from_fn(|i| row.get(i).unwrap()))).unwrap()
+}
+
+/// A request that waits for this long, by the limiter's clock.
+fn wait_for(limiter: &Handle, clock: &grmgr::ManualClock, wait: Duration) {
+    let all = limiter.try_acquire_many(limiter.ceiling()).unwrap();
+    let waited = limiter.snapshot().stats.waited;
+    std::thread::scope(|scope| {
+        let waiter = scope.spawn(|| drop(limiter.acquire_blocking().unwrap()));
+        while limiter.snapshot().stats.waited == waited {
+            std::thread::yield_now();
+        }
+        clock.advance(wait);
+        drop(all);
+        waiter.join().unwrap();
+    });
+}
+
+#[test]
+fn how_long_they_waited_has_an_answer() {
+    let mut bench = Bench::new();
+    let clock = grmgr::ManualClock::new();
+    let limiter = Limiter::builder("db").ceiling(2).clock(clock.clone()).build().unwrap();
+    let limiter = bench.registry.register(limiter).unwrap();
+    bench.run(1);
+    for wait in [100, 100, 100, 1_110] {
+        wait_for(&limiter, &clock, Duration::from_millis(wait));
+    }
+    assert!(limiter.try_acquire_many(3).is_err());
+    drop(limiter.acquire_many_blocking(1));
+    bench.flush().unwrap();
+    let query = "SELECT sum(acquired), sum(waited), sum(refused_exceeds_max), sum(peak_waiting),
+                     sum(waited_seconds) * 1000 FROM count_list WHERE name = 'db'";
+    let [acquired, waited, refused, peak] = numbers(&bench.path(), query);
+    assert_eq!([acquired, waited, refused, peak], [4 * 2 + 4 + 1, 4, 1, 1]);
+    // By SQL alone: how many waited how long.
+    let db = Connection::open(bench.path()).unwrap();
+    let mut select = db.prepare("SELECT seconds, sum(waits) FROM wait_list GROUP BY 1").unwrap();
+    let rows = select.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+    let rows: Vec<(f64, i64)> = rows.map(Result::unwrap).collect();
+    assert_eq!(rows.iter().map(|(_, n)| *n).collect::<Vec<_>>(), [3, 1]);
+    assert!(
+        rows[0].0 > 0.1 && rows[0].0 < 0.126 && rows[1].0 > 1.11 && rows[1].0 < 1.4,
+        "{rows:?}"
+    );
+}
+
+#[test]
+fn what_is_counted_goes_on_over_restarts_and_registrations() {
+    let mut bench = Bench::new();
+    let take = |limiter: &Handle, n| drop(limiter.try_acquire_many(n).unwrap());
+    let limiter = bench.limiter("db");
+    bench.run(1);
+    take(&limiter, 3);
+    bench.flush().unwrap();
+    // Another limiter of the name.
+    bench.registry.delete("db");
+    let limiter = bench.limiter("db");
+    take(&limiter, 4);
+    bench.flush().unwrap();
+    // Another monitor of the run, which finds the limiter there.
+    bench.engine.history = None;
+    let mut engine = Engine::new(Sampler::new(bench.registry.clone().into()), SECOND * 10);
+    engine.history = Some(History::start(options(&bench.path(), "test")).unwrap());
+    bench.engine = engine;
+    bench.run(1);
+    take(&limiter, 5);
+    bench.flush().unwrap();
+    let totals = "SELECT acquired, (SELECT sum(acquired) FROM counts) FROM average_list";
+    assert_eq!(numbers(&bench.path(), totals), [12, 12]);
+}
+
+#[test]
+fn a_pause_between_two_samples_is_recorded() {
+    let mut bench = Bench::new();
+    let limiter = bench.limiter("db");
+    bench.run(1);
+    limiter.pause();
+    bench.run(1);
+    limiter.resume();
+    bench.flush().unwrap();
+    let of = "SELECT count(*), sum(paused) FROM pause_list WHERE name = 'db'";
+    assert_eq!(numbers(&bench.path(), of), [2, 1]);
+    #[cfg(feature = "dashboard")]
+    {
+        bench.engine.pause(&limiter, true, "dashboard");
+        bench.second += 1;
+        bench.engine.pause(&limiter, false, "dashboard");
+        bench.flush().unwrap();
+        let of = "SELECT count(*) FROM pause_list WHERE cause = 'dashboard'";
+        assert_eq!(numbers(&bench.path(), of), [2]);
+    }
+}
+
 #[test]
 fn a_deleted_limiter_is_written_once_more_and_marked() {
     let mut bench = Bench::new();
@@ -171,7 +268,7 @@ fn a_database_that_is_locked_at_the_start_is_no_error() {
 }
 
 #[test]
-fn a_damaged_file_is_told_and_one_that_is_moved_away_is_made_anew() {
+fn a_damaged_file_is_moved_aside_and_a_new_one_is_made() {
     let mut bench = Bench::new();
     bench.limiter("db");
     bench.run(5);
@@ -181,13 +278,11 @@ fn a_damaged_file_is_told_and_one_that_is_moved_away_is_made_anew() {
     fs::rename(bench.path(), &damaged).unwrap();
     fs::write(bench.path(), vec![0x5a; 8_192]).unwrap();
     bench.run(5);
-    assert!(bench.flush().unwrap_err().to_string().contains("move it away"));
-    bench.run(5);
-    assert!(bench.flush().is_err());
-    fs::remove_file(bench.path()).unwrap();
     bench.flush().unwrap();
-    assert_eq!(bench.samples(), 13, "all that was sampled since");
+    assert_eq!(bench.samples(), 6, "all that was sampled since");
     assert_eq!(integrity(&bench.path()), "ok");
+    let aside = bench.engine.health().history.unwrap().moved_aside.unwrap();
+    assert_eq!(fs::read(aside).unwrap(), vec![0x5a; 8_192], "it is still there");
 }
 
 #[cfg(unix)]
@@ -205,25 +300,19 @@ fn pages_overwritten_in_place_never_stop_the_program() {
     for page in 1..16 {
         let _ = file.write_all_at(&[0xff; 4_096], page * 4_096);
     }
-    for _ in 0..5 {
+    for _ in 0..3 {
         bench.run(5);
         let _ = bench.flush();
     }
-    // Damage is told, not hidden, and the samples wait.
+    // Damage is told, what was in hand is written into a new file, and the old one is kept.
     let health = bench.engine.health().history.unwrap();
-    assert!(health.errors > 0, "{health:?}");
-    assert!(health.rows_waiting > 0, "{health:?}");
+    assert!(health.errors > 0 && health.moved_aside.is_some(), "{health:?}");
+    assert_eq!((health.error, health.rows_waiting), (None, 0));
+    assert_eq!(integrity(&bench.path()), "ok");
 }
 
 fn batch(from_ms: i64, n: i64) -> Batch {
-    let row = |i| Row {
-        name: "db".into(),
-        unix_ms: from_ms + i * 2_000,
-        in_flight: i as u32,
-        ceiling: 10,
-        waiting: 0,
-        paused: false,
-    };
+    let row = |i| Row { in_flight: i as u32, ..Row::idle("db", from_ms + i * 2_000) };
     Batch { rows: (0..n).map(row).collect(), ..Batch::default() }
 }
 
@@ -256,29 +345,56 @@ fn a_read_only_database_writes_nothing_and_is_written_when_it_may_be() {
     assert_eq!(count(&path, "samples"), 5);
 }
 
+/// A start never fails for the file's sake: it says what is wrong, and tries again.
 #[test]
-fn what_a_monitor_cannot_write_to_is_an_error_that_says_what_to_do() {
+fn a_file_that_is_unfit_at_the_start_is_told_and_retried() {
     let folder = tempfile::tempdir().unwrap();
     let file = |name: &str| folder.path().join(name);
-    fs::write(file("text.db"), "no database, and longer than a header of 100 bytes\n".repeat(100))
-        .unwrap();
     Connection::open(file("foreign.db")).unwrap().execute_batch("CREATE TABLE t (a)").unwrap();
     Store::open(&file("newer.db"), "test", SECOND)
         .unwrap()
         .db
         .pragma_update(None, "user_version", 99)
         .unwrap();
+    // Somebody's notes, named by mistake: they are not moved either.
+    fs::write(file("text.db"), "no database, and longer than a head of 100 bytes\n".repeat(100))
+        .unwrap();
     for (name, advice) in [
         ("text.db", "no SQLite database: move it away"),
         ("foreign.db", "another program: name another file"),
         ("newer.db", "later release (schema 99"),
         ("missing/stats.db", "does its folder exist"),
-        (".", "does its folder exist"),
     ] {
-        let error = History::start(options(&file(name), "test")).unwrap_err().to_string();
-        assert!(error.contains(advice) && error.contains(name), "{error}");
+        let history = History::start(options(&file(name), "test")).unwrap();
+        let error = history.health().error.unwrap();
+        assert!(error.contains(advice), "{error}");
+        assert!(history.wait(history.report(std::iter::empty())).is_err());
+        // Out of the way, and it is written.
+        if name.starts_with("missing") {
+            fs::create_dir(file("missing")).unwrap();
+        } else {
+            fs::remove_file(file(name)).unwrap();
+        }
+        history.wait(history.report(std::iter::empty())).unwrap();
+        assert_eq!((history.health().error, count(&file(name), "runs")), (None, 1));
     }
-    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 3, "no lock file is left");
+}
+
+#[test]
+fn a_damaged_file_at_the_start_is_moved_aside() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("stats.db");
+    drop(History::start(options(&path, "before")).unwrap());
+    // All but its head is gone.
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[100..].fill(0xff);
+    fs::write(&path, &bytes).unwrap();
+    let history = History::start(options(&path, "test")).unwrap();
+    history.wait(history.report(std::iter::empty())).unwrap();
+    let health = history.health();
+    assert_eq!(health.error, None);
+    assert_eq!(fs::read(health.moved_aside.unwrap()).unwrap(), bytes);
+    assert_eq!(count(&path, "runs"), 1);
 }
 
 #[test]
@@ -292,7 +408,7 @@ fn the_file_is_written_as_the_readers_of_it_expect() {
     };
     assert_eq!(pragma("journal_mode"), "wal");
     assert_eq!(pragma("synchronous"), "1", "NORMAL");
-    assert_eq!(pragma("user_version"), "1");
+    assert_eq!(pragma("user_version"), "2");
 }
 
 #[test]
@@ -330,7 +446,11 @@ fn several_monitors_write_to_one_file() {
 /// Clears away until nothing is left to do.
 fn keep(store: &mut Store, retention: &Retention, now_ms: i64) {
     let mut keeper = Keeper::default();
-    while keeper.step(&mut store.db, retention, now_ms, 0).unwrap() {}
+    let now = Moment { elapsed: Duration::ZERO, unix_ms: now_ms };
+    // How the calendar got there is not what these tests are about.
+    store.db.execute("DELETE FROM progress WHERE what = 'clock'", []).unwrap();
+    let time = keeper.report(&store.db, now, 0).unwrap();
+    while keeper.step(&mut store.db, retention, time).unwrap() {}
 }
 
 #[test]
@@ -347,6 +467,53 @@ fn samples_older_than_a_day_are_thinned_to_one_a_minute() {
     let first_of_each: i64 =
         store.db.query_row(first_of_each, [begin + 1_800_000], |row| row.get(0)).unwrap();
     assert_eq!(first_of_each, 30);
+}
+
+#[test]
+fn what_was_counted_and_how_high_it_went_survives_thinning() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("stats.db");
+    let mut store = Store::open(&path, "test", SECOND).unwrap();
+    let begin = 1_000 * DAY_MS;
+    let mut batch = batch(begin, 60);
+    for (i, row) in batch.rows.iter_mut().enumerate() {
+        row.waiting = (i % 7) as u32;
+        let waits = Waits { buckets: vec![(40, 1), (50 + (i % 2) as u8, 2)], sum: SECOND };
+        row.counts =
+            Some(Arc::new(Counts { acquired: 5, cancelled: 1, waits, ..Counts::default() }));
+    }
+    store.write(&batch).unwrap();
+    keep(&mut store, &Retention::default(), begin + 2 * DAY_MS);
+    assert_eq!((count(&path, "samples"), count(&path, "counts")), (2, 2));
+    let sums = "SELECT sum(acquired), sum(cancelled), max(peak_waiting), max(peak_in_flight),
+                    sum(waited_us) / 1000000 FROM counts";
+    assert_eq!(numbers(&path, sums), [300, 60, 6, 59, 60]);
+    let waits = "SELECT sum(waits), count(DISTINCT seconds) FROM wait_list";
+    assert_eq!(numbers(&path, waits), [180, 3]);
+}
+
+#[test]
+fn eight_days_forward_for_five_seconds_delete_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("stats.db");
+    let mut store = Store::open(&path, "test", SECOND).unwrap();
+    let begin = 1_000 * DAY_MS;
+    store.write(&batch(begin - DAY_MS / 2, 1_000)).unwrap();
+    let mut keeper = Keeper::default();
+    let mut report = |second: u64, off: i64| {
+        let unix_ms = begin + second as i64 * 1_000 + off;
+        let now = Moment { elapsed: Duration::from_secs(second), unix_ms };
+        let time = keeper.report(&store.db, now, 0).unwrap();
+        while keeper.step(&mut store.db, &Retention::default(), time).unwrap() {}
+        (count(&path, "samples"), keeper.complaint().is_some())
+    };
+    assert_eq!(report(0, 0), (1_000, false));
+    assert_eq!([report(1, 8 * DAY_MS), report(5, 8 * DAY_MS)], [(1_000, true); 2]);
+    assert_eq!(report(6, 0), (1_000, false));
+    // Also if that is where the next process begins.
+    keeper = Keeper::default();
+    let now = Moment { elapsed: Duration::ZERO, unix_ms: begin + 8 * DAY_MS };
+    assert_eq!(keeper.report(&store.db, now, 0).unwrap(), None);
 }
 
 #[test]
@@ -381,6 +548,6 @@ fn of_too_many_samples_the_oldest_go() {
 fn what_nobody_knows_is_not_opened() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("stats.db");
-    Store::open(&path, "test", SECOND).unwrap().db.pragma_update(None, "user_version", 2).unwrap();
-    assert!(matches!(Store::open(&path, "test", SECOND), Err(Unfit::Newer(2))));
+    Store::open(&path, "test", SECOND).unwrap().db.pragma_update(None, "user_version", 3).unwrap();
+    assert!(matches!(Store::open(&path, "test", SECOND), Err(Unfit::Newer(3))));
 }

@@ -5,21 +5,21 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::ErrorCode;
 
-use super::lock::RunLock;
 use super::queue::{Queue, Work};
 use super::retention::Keeper;
+use super::run_lock::RunLock;
 use super::schema::{self, Unfit};
 use super::store::{Store, is_busy};
-use super::{AverageRow, Options};
+use super::{AverageRow, Options, aside};
 use crate::StartError;
 use crate::health::HistoryHealth;
-use crate::moment::unix_ms;
-use crate::sampler::{Row, Sample};
-use crate::worker::lock;
+use crate::moment::Moment;
+use crate::mutex::lock;
+use crate::sampler::Sample;
 
 /// The history being written.
 #[derive(Debug)]
@@ -40,25 +40,23 @@ impl History {
         let Options { path, run_id, .. } = &options;
         let held = RunLock::take(path, run_id)
             .map_err(|_| StartError::RunIdInUse { run_id: run_id.clone(), path: path.clone() })?;
-        let store = match Store::open(path, run_id, PATIENCE_AT_START) {
-            Ok(store) => Some(store),
-            Err(unfit) if passes(&unfit) => None,
-            Err(unfit) => {
-                let reason = explain(&unfit);
-                return Err(StartError::History { path: path.clone(), reason });
-            }
-        };
         let queue = Arc::new(Queue::new(options.buffer));
         let health = HistoryHealth::new(path.clone(), run_id.clone());
         let health = Arc::new(Mutex::new(health));
-        let writer = Writer {
+        let mut writer = Writer {
             options: options.clone(),
             queue: queue.clone(),
             health: health.clone(),
-            store,
+            store: None,
             keeper: Keeper::default(),
+            opened: false,
+            start: Instant::now(),
             _held: held,
         };
+        // Whatever is wrong with the file is told at once, and tried again with each report.
+        if let Err(reason) = writer.open(PATIENCE_AT_START) {
+            writer.record(&Err(reason));
+        }
         let thread = thread::Builder::new().name("grmgr-history".into());
         let thread = thread.spawn(move || writer.run()).map_err(StartError::Thread)?;
         Ok(Self { queue, health, options, thread: Mutex::new(Some(thread)) })
@@ -78,9 +76,15 @@ impl History {
         self.queue.wait(report).map_err(io::Error::other)
     }
 
-    /// The samples of a limiter that are not in the database yet.
-    pub(crate) fn waiting_of(&self, name: &str) -> Vec<Row> {
+    /// What is not in the database yet, of one limiter.
+    #[cfg(feature = "dashboard")]
+    pub(crate) fn waiting_of(&self, name: &str) -> super::queue::Batch {
         self.queue.waiting_of(name)
+    }
+
+    #[cfg(feature = "dashboard")]
+    pub(crate) fn push_pause(&self, pause: (Arc<str>, crate::sampler::Pause)) {
+        self.queue.push_pause(pause);
     }
 
     pub(crate) fn health(&self) -> HistoryHealth {
@@ -89,6 +93,7 @@ impl History {
         health
     }
 
+    #[cfg(feature = "dashboard")]
     pub(crate) fn options(&self) -> &Options {
         &self.options
     }
@@ -121,6 +126,9 @@ struct Writer {
     health: Arc<Mutex<HistoryHealth>>,
     store: Option<Store>,
     keeper: Keeper,
+    /// It has been opened before: what is at the path is this monitor's.
+    opened: bool,
+    start: Instant,
     _held: RunLock,
 }
 
@@ -149,29 +157,64 @@ impl Writer {
     }
 
     fn write(&mut self, work: &Work) -> Result<(), String> {
-        let Options { path, run_id, patience, .. } = &self.options;
-        if let Some(moved) = self.store.take_if(|store| !store.is_at(path)) {
+        let Options { path, patience, .. } = self.options.clone();
+        if let Some(moved) = self.store.take_if(|store| !store.is_at(&path)) {
             tracing::warn!(path = %path.display(), "history: the file has been moved; on with a new one");
             moved.leave();
         }
-        let store = match &mut self.store {
-            Some(store) => store,
-            none => {
-                let store =
-                    Store::open(path, run_id, *patience).map_err(|unfit| explain(&unfit))?;
-                none.insert(store)
-            }
-        };
+        if self.store.is_none() {
+            self.open(patience)?;
+        }
+        let Some(store) = &mut self.store else { return Ok(()) };
         // At the start it was shorter.
-        let _ = store.db.busy_timeout(*patience);
-        store.write(&work.batch).map_err(|error| {
-            let reason = explain_sqlite(&error);
-            if !is_busy(&error) {
-                // Opened afresh, for whatever is wrong may be with this connection only.
-                self.store = None;
+        let _ = store.db.busy_timeout(patience);
+        let Err(error) = store.write(&work.batch) else { return Ok(()) };
+        if !is_busy(&error) {
+            // Opened afresh, for whatever is wrong may be with this connection only.
+            self.store = None;
+        }
+        if is_damage(&error) {
+            self.move_aside();
+        }
+        Err(explain_sqlite(&error))
+    }
+
+    /// Opens the file. One that is damaged is moved aside, and a new one is made in its place.
+    fn open(&mut self, patience: Duration) -> Result<(), String> {
+        let Options { path, run_id, .. } = &self.options;
+        let opened = match Store::open(path, run_id, patience) {
+            Err(Unfit::Sqlite(error)) if is_damage(&error) && self.move_aside() => {
+                Store::open(path, run_id, patience)
             }
-            reason
-        })
+            opened => opened,
+        };
+        self.store = Some(opened.map_err(|unfit| explain(&unfit))?);
+        self.keeper.begin();
+        self.opened = true;
+        Ok(())
+    }
+
+    /// Renames a damaged file, with its log: nothing of it is lost that can still be read. A file
+    /// that no monitor has made stays where it is.
+    fn move_aside(&self) -> bool {
+        let path = &self.options.path;
+        if !(self.opened || aside::is_ours(path)) {
+            return false;
+        }
+        match aside::rename(path) {
+            Ok(to) => {
+                tracing::error!(
+                    path = %path.display(), to = %to.display(),
+                    "history: the file is damaged, or no SQLite database: moved aside; on with a new one"
+                );
+                lock(&self.health).moved_aside = Some(to);
+                true
+            }
+            Err(error) => {
+                tracing::error!(path = %path.display(), %error, "history: the damaged file cannot be moved aside");
+                false
+            }
+        }
     }
 
     fn record(&self, result: &Result<(), String>) {
@@ -195,29 +238,28 @@ impl Writer {
     }
 
     /// Clears away what is too old or too much. If that fails, the next report will tell.
-    fn keep(&mut self, mut added: usize) {
+    fn keep(&mut self, added: usize) {
         let Some(store) = &mut self.store else { return };
-        for _ in 0..STEPS_A_REPORT {
-            let step = self.keeper.step(&mut store.db, &self.options.retention, unix_ms(), added);
-            added = 0;
-            match step {
-                Ok(true) => {}
-                Ok(false) => return,
-                Err(error) => {
-                    tracing::debug!(%error, "history: nothing cleared away this time");
-                    return;
+        let now = Moment::since(self.start);
+        let time = self.keeper.report(&store.db, now, added);
+        lock(&self.health).complaint = self.keeper.complaint();
+        let cleared = time.and_then(|time| {
+            for _ in 0..STEPS_A_REPORT {
+                if !self.keeper.step(&mut store.db, &self.options.retention, time)? {
+                    break;
                 }
             }
+            Ok(())
+        });
+        if let Err(error) = cleared {
+            tracing::debug!(%error, "history: nothing cleared away this time");
         }
     }
 }
 
-/// Whether it may be another process's passing business, or the disk's.
-fn passes(unfit: &Unfit) -> bool {
-    match unfit {
-        Unfit::Sqlite(error) => is_busy(error) || code(error) == Some(ErrorCode::DiskFull),
-        Unfit::Newer(_) | Unfit::Foreign => false,
-    }
+/// Whether the file itself is broken, not the disk, the rights or another process's doing.
+fn is_damage(error: &rusqlite::Error) -> bool {
+    matches!(code(error), Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt))
 }
 
 fn code(error: &rusqlite::Error) -> Option<ErrorCode> {
@@ -232,8 +274,13 @@ pub(crate) fn explain(unfit: &Unfit) -> String {
              release, or another file",
             schema::VERSION
         ),
+        Unfit::Older(version) => format!(
+            "it was written by an earlier release (schema {version}): start a monitor of this one \
+             with it, which brings it up to date"
+        ),
         Unfit::Foreign => {
-            "it is a database of another program: name another file, a new one is made".into()
+            "it is a database of another program: name another file, which is made if missing"
+                .into()
         }
         Unfit::Sqlite(error) => explain_sqlite(error),
     }
@@ -250,7 +297,7 @@ fn explain_sqlite(error: &rusqlite::Error) -> String {
             "another program keeps it locked: end that one's transaction"
         }
         Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
-            "the file is damaged, or no SQLite database: move it away, a new one is made"
+            "the file is damaged, or no SQLite database: move it away, or name another file"
         }
         _ => return error.to_string(),
     };

@@ -1,20 +1,25 @@
 //! The watcher that lowers ceilings while the CPU is overloaded, and gives back what it took.
 //!
-//! [`signal`] reads how the CPU is, [`rule`] judges it, [`steps`] acts. Only the thread puts them
+//! [`signal`] reads how the CPU is, [`rule`] judges it, [`squeeze`] acts. Only the thread puts them
 //! together.
 
 mod rule;
 mod signal;
-mod steps;
+mod squeeze;
 #[cfg(all(test, target_os = "linux"))]
 mod tests;
 
+use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
+
+use grmgr::Limiter;
 
 use rule::Judge;
 use signal::Signal;
-use steps::Steps;
+use squeeze::Squeeze;
 
 use crate::StartError;
 use crate::source::Source;
@@ -27,12 +32,12 @@ use crate::source::Source;
 /// which some task waited for a CPU, as averages over 10 s and 60 s in percent. Elsewhere it is
 /// the share of polls at which the CPU was more than 95 % busy.
 ///
-/// While it is overloaded, each poll lowers every limiter by one step, cause `pressure`; each
-/// limiter's hold is respected, and those paused are left alone. Once it is clear, each poll
-/// raises by one step those that were lowered, as far as pressure itself lowered them. What
-/// somebody else has lowered meanwhile stays so, and nothing more is given back to that limiter;
-/// what somebody else has raised is taken off. A signal that cannot be read moves nothing.
-/// Ceilings that are still lowered when the monitor stops stay so.
+/// While it is overloaded, each poll [caps](grmgr::Limiter::cap) every limiter one of its own steps
+/// down lower, with the cause `pressure`; between two steps it waits as long as the limiter's holds
+/// say. Once it is clear, each poll raises the caps by one step, until they are no lower than the
+/// setting and go. The setting itself is never touched: what somebody sets or pauses meanwhile
+/// stays as it is. A signal that cannot be read moves nothing. When the monitor stops, its caps go.
+/// A limiter that is capped is kept alive by it.
 ///
 /// ```
 /// use std::time::Duration;
@@ -40,7 +45,7 @@ use crate::source::Source;
 ///
 /// let pressure = Pressure::default().overload(60.0, 40.0).clear(10.0, Duration::from_secs(60));
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[must_use = "thresholds do nothing by themselves"]
 pub struct Pressure {
     poll_every: Duration,
@@ -50,8 +55,15 @@ pub struct Pressure {
     clear_avg10: f64,
     clear_for: Duration,
     dry_run: bool,
+    floor: Option<usize>,
+    only: Option<Only>,
     root: PathBuf,
 }
+
+type Only = Arc<dyn Fn(&Limiter) -> bool + Send + Sync>;
+
+/// The cause of its caps.
+pub(crate) const CAUSE: &str = "pressure";
 
 impl Default for Pressure {
     fn default() -> Self {
@@ -63,13 +75,15 @@ impl Default for Pressure {
             clear_avg10: 20.0,
             clear_for: Duration::from_secs(30),
             dry_run: false,
+            floor: None,
+            only: None,
             root: "/".into(),
         }
     }
 }
 
 impl Pressure {
-    /// How often to look, and so how often to step at most. Default: 2 s.
+    /// How often to read the signal, and so how often to step at most. Default: 2 s.
     pub fn poll_every(mut self, interval: Duration) -> Self {
         self.poll_every = interval;
         self
@@ -96,8 +110,26 @@ impl Pressure {
         self
     }
 
-    /// Only logs what it would do: each step that it would make, by what it would have made of the
-    /// ceiling so far. Default: no.
+    /// Never caps a limiter lower than this, 1 at least. Default: each limiter's `min`.
+    pub fn floor(mut self, ceiling: usize) -> Self {
+        self.floor = Some(ceiling);
+        self
+    }
+
+    /// Touches only the limiters for which this holds. It is asked at each step down. Default: all.
+    ///
+    /// ```
+    /// use grmgr_monitor::Pressure;
+    ///
+    /// let pressure = Pressure::default().only(|limiter| limiter.name() != "health checks");
+    /// ```
+    pub fn only(mut self, holds: impl Fn(&Limiter) -> bool + Send + Sync + 'static) -> Self {
+        self.only = Some(Arc::new(holds));
+        self
+    }
+
+    /// Caps nothing, and tells what it would do: in the log each step that it would make, on the
+    /// dashboard the ceiling that there would be. Default: no.
     pub fn dry_run(mut self, dry_run: bool) -> Self {
         self.dry_run = dry_run;
         self
@@ -122,14 +154,37 @@ impl Pressure {
         if !(0.0..=1.0).contains(&self.throttled) {
             return wrong("the throttled share is 0 to 1");
         }
+        if self.floor == Some(0) {
+            return wrong("the floor is 1 at least: a cap of 0 stops everything");
+        }
         if self.poll_every < Duration::from_millis(10) {
             return wrong("poll_every is 10 ms at least");
         }
         Ok(())
     }
 
+    fn touches(&self, limiter: &Limiter) -> bool {
+        self.only.as_ref().is_none_or(|only| only(limiter))
+    }
+
     pub(crate) fn interval(&self) -> Duration {
         self.poll_every
+    }
+}
+
+impl fmt::Debug for Pressure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pressure")
+            .field("poll_every", &self.poll_every)
+            .field("throttled", &self.throttled)
+            .field("avg10", &self.avg10)
+            .field("avg60", &self.avg60)
+            .field("clear_avg10", &self.clear_avg10)
+            .field("clear_for", &self.clear_for)
+            .field("dry_run", &self.dry_run)
+            .field("floor", &self.floor)
+            .field("root", &self.root)
+            .finish_non_exhaustive()
     }
 }
 
@@ -146,12 +201,13 @@ pub(crate) enum Verdict {
 
 /// The last poll, for the dashboard.
 #[derive(Clone, Debug)]
+#[cfg_attr(not(feature = "dashboard"), allow(dead_code, reason = "only for the dashboard"))]
 pub(crate) struct Status {
     pub(crate) verdict: Verdict,
     pub(crate) dry_run: bool,
     pub(crate) signal: Result<signal::Reading, String>,
-    /// Limiters that have something to get back; in a dry run, that would have.
-    pub(crate) lowered: usize,
+    /// Where the cap of each limiter stands that has one; in a dry run, where it would.
+    pub(crate) caps: Arc<BTreeMap<String, usize>>,
 }
 
 /// The watcher itself, without its thread.
@@ -160,7 +216,7 @@ pub(crate) struct Watcher {
     config: Pressure,
     signal: Signal,
     judge: Judge,
-    steps: Steps,
+    squeeze: Squeeze,
     /// Said once, until the signal is read again.
     told: bool,
     last: Verdict,
@@ -169,12 +225,12 @@ pub(crate) struct Watcher {
 impl Watcher {
     pub(crate) fn new(config: Pressure, source: Source) -> Self {
         let signal = Signal::new(config.root.clone());
-        let steps = Steps::new(source, config.dry_run);
+        let squeeze = Squeeze::new(source);
         let (judge, last) = (Judge::default(), Verdict::Between);
-        Self { config, signal, judge, steps, told: false, last }
+        Self { config, signal, judge, squeeze, told: false, last }
     }
 
-    /// Looks once, and steps if it must.
+    /// Reads the signal once, and acts on it.
     pub(crate) fn poll(&mut self, now: Duration) -> Status {
         let signal = self.signal.read();
         match &signal {
@@ -191,10 +247,10 @@ impl Watcher {
             self.last = verdict;
         }
         match verdict {
-            Verdict::Overload => self.steps.down(now),
-            Verdict::Clear => self.steps.up(now),
-            Verdict::Between | Verdict::Unknown => self.steps.follow(),
+            Verdict::Overload => self.squeeze.down(&self.config, now),
+            Verdict::Clear => self.squeeze.up(now),
+            Verdict::Between | Verdict::Unknown => self.squeeze.follow(),
         }
-        Status { verdict, dry_run: self.config.dry_run, signal, lowered: self.steps.lowered() }
+        Status { verdict, dry_run: self.config.dry_run, signal, caps: self.squeeze.caps() }
     }
 }

@@ -1,7 +1,7 @@
 //! Files of a signal in a folder, and polls by hand.
 
 use super::*;
-use crate::worker::lock;
+use crate::mutex::lock;
 use grmgr::{Handle, Limiter, Registry};
 use std::fmt::{self, Write};
 use std::fs;
@@ -81,11 +81,11 @@ fn a_dry_run_only_says_what_it_would_do() {
     bench.signal(80.0, 30.0);
     assert_eq!(bench.poll(10), 10);
     let status = bench.watcher.poll(bench.now);
-    assert_eq!((status.verdict, status.lowered), (Verdict::Overload, 1));
+    assert_eq!((status.verdict, status.caps["a"]), (Verdict::Overload, 1));
     bench.signal(1.0, 1.0);
     assert_eq!(bench.poll(40), 10);
     assert!(bench.limiter.changes().is_empty());
-    assert_eq!(bench.watcher.poll(bench.now).lowered, 0, "imagined to be given back");
+    assert!(bench.watcher.poll(bench.now).caps.is_empty(), "imagined to be given back");
 }
 
 /// What is logged, at `INFO` and above.
@@ -150,6 +150,7 @@ fn thresholds_that_cannot_be_are_refused() {
     assert!(wrong(pressure().overload(f64::NAN, 20.0)).contains("0 to 100"));
     assert!(wrong(pressure().clear(50.0, Duration::ZERO)).contains("cannot be clear above"));
     assert!(wrong(pressure().throttled(1.5)).contains("0 to 1"));
+    assert!(wrong(pressure().floor(0)).contains("1 at least"));
     assert!(wrong(pressure().poll_every(Duration::ZERO)).contains("10 ms at least"));
     assert!(pressure().check().is_ok());
 }

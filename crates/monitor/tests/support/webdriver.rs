@@ -78,6 +78,38 @@ impl Browser {
         self.call("POST", "/execute/sync", &json!({ "script": script, "args": [] }))
     }
 
+    /// As `run`, for a script that calls its last argument when it is done.
+    pub(crate) fn run_async(&self, script: &str) -> Value {
+        self.call("POST", "/execute/async", &json!({ "script": script, "args": [] }))
+    }
+
+    /// Whether there is something to see of it.
+    pub(crate) fn shown(&self, css: &str) -> bool {
+        let script =
+            format!("return (document.querySelector({css:?})?.getClientRects().length ?? 0) > 0");
+        self.run(&script) == true
+    }
+
+    /// Drags over an element, from one share of its width to another.
+    pub(crate) fn drag(&self, css: &str, from: f64, to: f64) {
+        let script = format!(
+            "const node = document.querySelector({css:?}); node.scrollIntoView({{ block: 'center' }}); \
+             const box = node.getBoundingClientRect(); \
+             return [box.left, box.width, box.top + box.height / 2]"
+        );
+        let place = self.run(&script);
+        let [left, width, y] = [0, 1, 2].map(|i| place[i].as_f64().unwrap());
+        let at = |share: f64| {
+            json!({ "type": "pointerMove", "duration": 50,
+            "x": (left + width * share).round(), "y": y.round(), "origin": "viewport" })
+        };
+        let actions = json!({ "actions": [{ "type": "pointer", "id": "mouse",
+            "parameters": { "pointerType": "mouse" }, "actions": [
+                at(from), { "type": "pointerDown", "button": 0 }, at((from + to) / 2.0), at(to),
+                { "type": "pointerUp", "button": 0 } ] }] });
+        self.call("POST", "/actions", &actions);
+    }
+
     /// Clicks as a user does: the browser finds the element, scrolls there and presses.
     pub(crate) fn click(&self, css: &str) {
         let id = self.find(css);

@@ -16,7 +16,7 @@ impl Signal {
         Self { root }
     }
 
-    /// Looks for the files each time: a process may be moved to another group.
+    /// Finds the files anew each time: a process may be moved to another group.
     pub(crate) fn read(&mut self) -> Result<Reading, String> {
         let group = self.group();
         let stat = group.as_ref().and_then(|group| read(&group.join("cpu.stat")).ok());
@@ -33,12 +33,44 @@ impl Signal {
     /// The folder of the process's own control group, version 2.
     fn group(&self) -> Option<PathBuf> {
         let text = read(&self.root.join("proc/self/cgroup")).ok()?;
-        let path = text.lines().find_map(|line| line.strip_prefix("0::"))?;
-        let path = path.trim_start_matches('/');
-        // A group outside of what this process can see: `/../…`.
-        let inside = !Path::new(path).components().any(|part| part.as_os_str() == "..");
-        inside.then(|| self.root.join("sys/fs/cgroup").join(path))
+        let group = text.lines().find_map(|line| line.strip_prefix("0::"))?;
+        let (mounted_at, mounted) = match read(&self.root.join("proc/self/mountinfo")) {
+            Ok(text) => text.lines().find_map(mount)?,
+            // Where it is by convention.
+            Err(_) => ("/sys/fs/cgroup".into(), "/".into()),
+        };
+        // A group outside of what is mounted cannot be seen: `/../…`, or another part of the tree.
+        let inside = Path::new(group).strip_prefix(mounted).ok()?;
+        let inside =
+            (!inside.components().any(|part| part.as_os_str() == "..")).then_some(inside)?;
+        Some(self.root.join(mounted_at.trim_start_matches('/')).join(inside))
     }
+}
+
+/// Of a line of `mountinfo` about control groups of version 2: where they are mounted, and from
+/// which group on.
+fn mount(line: &str) -> Option<(String, String)> {
+    let (mount, kind) = line.split_once(" - ")?;
+    let mut fields = mount.split(' ').skip(3);
+    let (from, at) = (fields.next()?, fields.next()?);
+    kind.starts_with("cgroup2 ").then(|| (unescaped(at), unescaped(from)))
+}
+
+/// Blanks and the like are written as `\040`.
+fn unescaped(text: &str) -> String {
+    let mut parts = text.split('\\');
+    let mut path = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let code = part.get(..3).and_then(|code| u8::from_str_radix(code, 8).ok());
+        match code {
+            Some(code) => {
+                path.push(char::from(code));
+                path.push_str(&part[3..]);
+            }
+            None => path.push_str(part),
+        }
+    }
+    path
 }
 
 fn read(path: &Path) -> Result<String, String> {
@@ -102,6 +134,34 @@ mod tests {
         let expected =
             Reading { source: "control group", avg10: 50.0, avg60: 30.5, periods: Some((40, 30)) };
         assert_eq!(signal.read(), Ok(expected));
+    }
+
+    #[test]
+    fn the_group_is_where_it_is_mounted() {
+        let pressure = |at| (at, "some avg10=50.00 avg60=30.50 avg300=1.00 total=1\n");
+        let hybrid = "30 24 0:26 / /sys/fs/cgroup ro shared:9 - tmpfs tmpfs ro,mode=755\n\
+             31 30 0:27 / /sys/fs/cgroup/unified rw shared:10 - cgroup2 cgroup2 rw\n\
+             32 30 0:28 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n";
+        // A container that sees only its own part of the tree.
+        let bound = "31 30 0:27 /pods/one /sys/fs/c\\040group rw - cgroup2 cgroup2 rw\n";
+        for (group, mounts, at) in [
+            ("0::/job\n", hybrid, "sys/fs/cgroup/unified/job/cpu.pressure"),
+            ("0::/pods/one/job\n", bound, "sys/fs/c group/job/cpu.pressure"),
+            ("0::/pods/one\n", bound, "sys/fs/c group/cpu.pressure"),
+        ] {
+            let files = [
+                SYSTEM,
+                ("proc/self/cgroup", group),
+                ("proc/self/mountinfo", mounts),
+                pressure(at),
+            ];
+            let (_root, mut signal) = fixture(&files);
+            assert_eq!(signal.read().unwrap().source, "control group", "{at}");
+        }
+        let files =
+            [SYSTEM, ("proc/self/cgroup", "0::/pods/two\n"), ("proc/self/mountinfo", bound)];
+        let (_root, mut signal) = fixture(&files);
+        assert_eq!(signal.read().unwrap().source, "system", "not to be seen from here");
     }
 
     #[test]
