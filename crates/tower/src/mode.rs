@@ -39,7 +39,6 @@ pub trait Mode<Request, Response, Error>: sealed::Sealed + Sized {
     /// The error of the limited service.
     type Error;
     /// What is kept of a request, for its answer.
-    #[doc(hidden)]
     type Asker;
     #[doc(hidden)]
     fn asker(&self, request: &Request) -> Self::Asker;
