@@ -1,4 +1,4 @@
-//! The public type, which is thin: the work is done in `queue.rs`, `waiter.rs`, `caps.rs` and
+//! The public type, which is thin: the work is done in `cell.rs`, `waiter.rs`, `caps.rs` and
 //! `throttle.rs`.
 
 use core::fmt;
@@ -75,6 +75,8 @@ pub(crate) const MANUAL: &str = "manual";
 ///   newcomers only while they may go past it. The waiters behind it get only permits that are free
 ///   beyond the one it was woken for. If it has used up its patience, or with a patience of 0, newcomers
 ///   wait, too.
+/// - Permits that were handed to a waiter behind the first in line, or granted to a large request that waited
+///   behind others, stay with it until it is polled or dropped.
 /// - A waiting future that is forgotten ([`core::mem::forget`]) stays in line for good.
 /// - A request that enters at the very moment at which a large request does may be served on either side
 ///   of it. Without `std`, waiters are woken one after another while a large request is in line.

@@ -115,14 +115,15 @@ impl List {
         if n == 1 && !self.any() {
             return None;
         }
-        let waker = waker.clone();
+        // If it is not kept it is dropped outside the lock, as it is code of the user.
+        let mut waker = Some(waker.clone());
         self.update(|list| {
             if n == 1 && list.asleep.is_empty() {
                 return None;
             }
             let entry = list.next;
             list.next += 1;
-            list.asleep.insert(entry, Sleeper { n, waker });
+            list.asleep.insert(entry, Sleeper { n, waker: waker.take()? });
             Some(entry)
         })
     }
@@ -138,13 +139,13 @@ impl List {
         }
         // Cloned and dropped outside the lock: a waker is code of the user and may use the limiter.
         let mut waker = waker.clone();
-        self.update(|list| match list.asleep.get_mut(&entry) {
-            Some(sleeper) => {
+        self.update(|list| {
+            if let Some(sleeper) = list.asleep.get_mut(&entry) {
                 mem::swap(&mut sleeper.waker, &mut waker);
-                None
             }
-            None => list.take_answer(entry),
-        })
+        });
+        drop(waker);
+        self.update(|list| list.take_answer(entry))
     }
 
     /// A waiter gives up. Its waker is to be dropped when all is done.
@@ -227,23 +228,29 @@ impl Waiters {
 }
 
 impl Cell {
-    /// Serves the list with all that `word` has for it, in one exchange. The caller publishes it
-    /// afterwards: what has changed in the list is known only after the exchange.
-    pub(super) fn serve(&self, word: Word) -> Result<Wakers, Word> {
+    /// Serves the list with all that `word` has for it, in one exchange, which also sets DISPATCH. The
+    /// caller wakes those that have been answered, and clears it: what has changed in the list is known
+    /// by then. `first_only`: calls the first in line, and nobody else.
+    pub(super) fn serve(&self, word: Word, first_only: bool) -> Result<Wakers, Word> {
         let mut sat_down = None;
         let served = self.list.update(|list| {
             if list.seated || !list.first_in_line {
-                return Ok(Wakers::default());
+                return Err(word);
             }
             let mut kept = self.head_wants();
             let mut next = word;
             let mut answers = Vec::new();
             for &Sleeper { n, .. } in list.asleep.values() {
                 let vacant = next.seat_is_vacant();
-                if vacant && n == 1 && next.free() > 0 {
-                    kept = 1;
+                if vacant && (n == 1 || first_only) && next.free() > 0 {
+                    kept = n;
                     next = next.seated().called();
                     answers.push(Answer::Seated);
+                    // Before the exchange: a thread that sees HEAD must know what it wants.
+                    self.sit_down(n);
+                    sat_down = Some(n);
+                } else if first_only {
+                    break;
                 } else if vacant && self.admits(next, n) || !vacant && next.free() >= kept + n {
                     next = next.plus(n);
                     answers.push(Answer::Granted);
@@ -252,36 +259,34 @@ impl Cell {
                         // I4: as for every head, that it finds too little is a loss.
                         let is_last_loss = next.free() > 0 && self.patience <= 1;
                         next = if is_last_loss { next.seated().fair() } else { next.seated() };
-                        // Before the exchange: a thread that sees HEAD must know what it wants.
                         self.sit_down(n);
                         sat_down = Some(n);
                     }
                     break;
                 }
             }
-            self.word.replace(word, next)?;
-            if word.seat_is_vacant() && next.has_head() {
+            self.word.replace(word, next.dispatching())?;
+            if sat_down.is_some() {
                 self.begin_head();
-                if sat_down.is_some() && next.free() > 0 {
+                list.seated = !next.is_called();
+                if list.seated && next.free() > 0 {
                     self.count_loss();
                 }
             }
-            let wakers = list.answer(answers);
-            list.seated = sat_down.is_some();
-            Ok(wakers)
+            Ok(list.answer(answers))
         });
-        if served.is_err()
-            && let Some(n) = sat_down
-        {
-            self.stand_up(n);
+        if served.is_err() {
+            self.stand_up(sat_down.unwrap_or(1));
+            // Others may have seen that it wants more, or that there is somebody to serve.
             return Err(self.word.publish());
         }
         served
     }
 
     /// If a large request sleeps in the seat and has just been called, looks on its behalf. The caller
-    /// publishes that afterwards, as above.
-    pub(super) fn look_for_sleeping_head(&self) -> Option<Wakers> {
+    /// wakes it if it has been answered. Returns also whether DISPATCH has been set, as above; if not, the
+    /// caller publishes what has changed, and another thread calls meanwhile.
+    pub(super) fn look_for_sleeping_head(&self) -> Option<(Wakers, bool)> {
         if !self.list.any() {
             return None;
         }
@@ -298,18 +303,23 @@ impl Cell {
                 } else if self.admits(word, n) {
                     (word.vacated().plus(n), Some(Answer::Granted))
                 } else {
-                    // A newcomer has taken them.
-                    let impatient = *impatient.get_or_insert_with(|| self.count_loss());
+                    // A newcomer has taken them; or it was another that was called, and has left.
+                    let lost = word.is_called();
+                    let impatient = lost && *impatient.get_or_insert_with(|| self.count_loss());
                     (if impatient { word.asleep().fair() } else { word.asleep() }, None)
                 };
+                let owns = answer.is_some() && !word.is_dispatching();
+                let next = if owns { next.dispatching() } else { next };
                 match self.word.replace(word, next) {
                     Ok(_) => {
                         let answers: Vec<Answer> = answer.into_iter().collect();
-                        if !answers.is_empty() {
+                        if answers.is_empty() {
+                            self.forget_overtakes();
+                        } else {
                             list.seated = false;
                             self.stand_up(n);
                         }
-                        return Some(list.answer(answers));
+                        return Some((list.answer(answers), owns));
                     }
                     Err(found) => word = found,
                 }
