@@ -65,13 +65,11 @@ impl Cell {
                     self.call(word, seat, permits, tired)
                 }
                 #[cfg(feature = "std")]
-                Duty::Serve => {
+                Duty::Serve => self.serve(word, tired).map(|served| {
                     rounds += 1;
-                    self.serve(word, tired).map(|served| {
-                        self.set_tired(tired);
-                        self.wake_served(served)
-                    })
-                }
+                    self.set_tired(tired);
+                    self.wake_served(served)
+                }),
                 Duty::CallAll => {
                     let done = self.dispatch(word, word.calling_all(), || {
                         self.notify(usize::MAX, 0);
