@@ -1,0 +1,240 @@
+//! What is measured under one ceiling, and what two of them say together.
+
+use alloc::vec::Vec;
+
+use libm::{log, sqrt};
+
+/// How many latencies are kept; further ones are counted.
+const KEPT: usize = 512;
+
+/// The requests that ended while a ceiling was held.
+#[derive(Clone, Debug)]
+pub(crate) struct Arm {
+    pub(crate) ceiling: usize,
+    /// Since when the ceiling has been held.
+    opened: f64,
+    /// For how long what is seen belongs to the ceiling before.
+    settle: f64,
+    /// Since when it counts.
+    begun: Option<f64>,
+    last: f64,
+    /// Requests that began under this ceiling and filled it, and those that did not.
+    full: u32,
+    short: u32,
+    pub(crate) count: f64,
+    pub(crate) time: f64,
+    flight: f64,
+    /// The sum of how long measured stretches are that lie together, for their edges.
+    stretches: f64,
+    sum: f64,
+    squares: f64,
+    latencies: Vec<f64>,
+}
+
+/// The mean of the lower half of latencies, and its standard error.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Low {
+    pub(crate) mean: f64,
+    pub(crate) error: f64,
+}
+
+impl Arm {
+    pub(crate) fn new() -> Self {
+        Self {
+            ceiling: 1,
+            opened: 0.0,
+            settle: 0.0,
+            begun: None,
+            last: 0.0,
+            full: 0,
+            short: 0,
+            count: 0.0,
+            time: 0.0,
+            flight: 0.0,
+            stretches: 0.0,
+            sum: 0.0,
+            squares: 0.0,
+            latencies: Vec::with_capacity(KEPT),
+        }
+    }
+
+    /// Begins anew, with a ceiling that is held from `now` on.
+    pub(crate) fn open(&mut self, ceiling: usize, now: f64, settle: f64) {
+        let mut latencies = core::mem::take(&mut self.latencies);
+        latencies.clear();
+        *self = Self { ceiling, opened: now, settle, last: now, latencies, ..Self::empty() };
+    }
+
+    /// Without room for latencies, so that nothing is allocated.
+    fn empty() -> Self {
+        Self { latencies: Vec::new(), ..Self::zero() }
+    }
+
+    const fn zero() -> Self {
+        Self {
+            ceiling: 1,
+            opened: 0.0,
+            settle: 0.0,
+            begun: None,
+            last: 0.0,
+            full: 0,
+            short: 0,
+            count: 0.0,
+            time: 0.0,
+            flight: 0.0,
+            stretches: 0.0,
+            sum: 0.0,
+            squares: 0.0,
+            latencies: Vec::new(),
+        }
+    }
+
+    /// Counts a request that has succeeded.
+    pub(crate) fn add(&mut self, now: f64, started: f64, latency: f64, in_flight: usize) {
+        let own = started >= self.opened && in_flight <= self.ceiling;
+        let fills = in_flight as f64 >= 0.85 * self.ceiling as f64;
+        if own {
+            let which = if fills { &mut self.full } else { &mut self.short };
+            *which = which.saturating_add(1);
+        }
+        let Some(begun) = self.begun else {
+            if own && fills && now - self.opened >= self.settle {
+                self.begun = Some(now);
+                self.last = now;
+            }
+            return;
+        };
+        self.last = now;
+        self.time = now - begun;
+        self.count += 1.0;
+        self.flight += in_flight.min(self.ceiling) as f64;
+        self.sum += latency;
+        self.squares += latency * latency;
+        if self.latencies.len() < KEPT {
+            self.latencies.push(latency);
+        }
+    }
+
+    /// Takes in what another arm under the same ceiling has measured.
+    pub(crate) fn merge(&mut self, other: &Self) {
+        self.count += other.count;
+        self.time += other.time;
+        self.flight += other.flight;
+        self.stretches += 1.0;
+        self.sum += other.sum;
+        self.squares += other.squares;
+        let room = KEPT - self.latencies.len().min(KEPT);
+        self.latencies.extend(other.latencies.iter().take(room));
+    }
+
+    /// Whether so many did not fill the ceiling that the arm says nothing.
+    pub(crate) fn starved(&self) -> bool {
+        self.full + self.short >= 20 && self.short > self.full
+    }
+
+    /// Whether the ceiling has been in use at all, for as much as has been seen.
+    pub(crate) fn filled(&self) -> bool {
+        self.full > self.short
+    }
+
+    /// Whether this many have been counted, over at least one latency.
+    pub(crate) fn has(&self, count: f64) -> bool {
+        self.count >= count && self.time >= self.mean().max(self.settle)
+    }
+
+    pub(crate) fn mean(&self) -> f64 {
+        self.sum / self.count.max(1.0)
+    }
+
+    /// The mean, weighted with itself: how long what is in flight has been and will be, on average.
+    pub(crate) fn settled_after(&self) -> f64 {
+        let mean = self.mean();
+        if mean > 0.0 { (self.squares / self.count.max(1.0) / mean).min(10.0 * mean) } else { 0.0 }
+    }
+
+    /// The square of the coefficient of variation.
+    pub(crate) fn cv2(&self) -> f64 {
+        let mean = self.mean();
+        if mean > 0.0 {
+            (self.squares / self.count.max(1.0) / (mean * mean) - 1.0).clamp(0.0, 1e6)
+        } else {
+            0.0
+        }
+    }
+
+    /// How many were in flight, on average.
+    pub(crate) fn in_flight(&self) -> f64 {
+        (self.flight / self.count.max(1.0)).max(1.0)
+    }
+
+    /// Completions a second.
+    pub(crate) fn throughput(&self) -> f64 {
+        self.count / self.time.max(1e-9)
+    }
+
+    /// The variance of the logarithm of the throughput: of the count, and of the edges of the time.
+    fn variance(&self) -> f64 {
+        let edge = self.in_flight() / self.count.max(1.0);
+        self.cv2() / self.count.max(1.0) + edge * edge * self.stretches.max(1.0) / 12.0
+    }
+
+    pub(crate) fn low(&mut self) -> Low {
+        self.latencies.sort_unstable_by(f64::total_cmp);
+        let n = self.latencies.len();
+        let half = n.div_ceil(2);
+        if half == 0 {
+            return Low { mean: 1e-9, error: 0.0 };
+        }
+        let lower = &self.latencies[..half];
+        let mean = lower.iter().sum::<f64>() / half as f64;
+        // The variance of a trimmed mean: that of the values, those above the cut pulled down to it.
+        let cut = lower[half - 1];
+        let above = (n - half) as f64;
+        let pulled = (mean * half as f64 + cut * above) / n as f64;
+        let squares = lower.iter().map(|x| (x - pulled) * (x - pulled)).sum::<f64>()
+            + above * (cut - pulled) * (cut - pulled);
+        let error = sqrt(squares / n as f64 / n as f64) * 2.0;
+        Low { mean: mean.max(1e-9), error }
+    }
+}
+
+/// What the extra concurrency bought.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Finding {
+    /// Δ ln throughput ÷ Δ ln in flight: 1 below the knee, 0 above it.
+    pub(crate) elasticity: f64,
+    /// Its standard error.
+    pub(crate) error: f64,
+}
+
+/// Compares two arms; `None` if there is too little between them.
+///
+/// The throughputs alone give an answer that is right and noisy. The lower halves of the latencies give
+/// bounds that are sharp. If requests wait, those that are quick wait as well. So the change of the lower half
+/// is at least the change of the wait, if the wait is the same for all (a queue), and the
+/// relative change of the lower half at least the relative change of all, if all get slower alike (a
+/// shared processor). Between the two the throughputs decide.
+pub(crate) fn compare(low: &mut Arm, high: &mut Arm) -> Option<Finding> {
+    let planned = log(high.ceiling as f64 / low.ceiling as f64);
+    let between = log(high.in_flight() / low.in_flight());
+    if !(planned > 0.0 && between >= 0.5 * planned) {
+        return None;
+    }
+    let by_count = log(high.throughput() / low.throughput()) / between;
+    let error = sqrt(low.variance() + high.variance()) / between;
+
+    let (l, h) = (low.low(), high.low());
+    let alike = log(h.mean / l.mean) / between;
+    let (el, eh) = (l.error / l.mean, h.error / h.mean);
+    let alike_error = sqrt(el * el + eh * eh) / between;
+    let mean = (low.mean() + high.mean()) / 2.0;
+    let queue = (h.mean - l.mean) / mean.max(1e-9) / between;
+    let queue_error = sqrt(l.error * l.error + h.error * h.error) / mean.max(1e-9) / between;
+
+    let least = (1.0 - alike - 2.0 * alike_error).min(1.0 - queue - 2.0 * queue_error);
+    let most = (1.0 - alike + 2.0 * alike_error).max(1.0 - queue + 2.0 * queue_error);
+    let elasticity = by_count.clamp(least, most).clamp(0.0, 1.0);
+    let (least, most) = (least.clamp(0.0, 1.0), most.clamp(0.0, 1.0));
+    let error = error.min((most - least) / 2.0);
+    (elasticity.is_finite() && error.is_finite()).then_some(Finding { elasticity, error })
+}

@@ -1,0 +1,448 @@
+//! The ceiling by controlled experiments.
+
+use core::time::Duration;
+
+use libm::{exp, log};
+
+use crate::arm::{Arm, compare};
+use crate::controller::{Bounds, Controller, Outcome, Sample, seconds};
+use crate::vegas::Lots;
+
+/// The distance of the arms of a block from the ceiling that they are about.
+const NEAR: f64 = 1.15;
+/// How much a search goes up or down at once.
+const FAR: f64 = 2.0;
+/// How far the first look of a search goes down.
+const FIRST: f64 = 1.414;
+/// The longest rest between experiments, in seconds.
+const LONGEST_REST: f64 = 20.0;
+/// How many rounds of a block may be needed before it decides with what it has.
+const ROUNDS: u32 = 6;
+
+/// Finds the ceiling by asking, again and again, what more concurrency buys.
+#[derive(Clone, Debug)]
+pub struct Experiment {
+    bounds: Bounds,
+    worth: f64,
+    lots: Lots,
+    /// The ceiling that the experiments are about.
+    about: f64,
+    phase: Phase,
+    now: f64,
+    arm: Arm,
+    low: Arm,
+    high: Arm,
+    /// How long it takes until a change shows, in seconds.
+    settle: f64,
+    /// How long the last block took.
+    block: f64,
+    /// How many blocks long the next rest is.
+    rest: f64,
+    /// Blocks in a row that pointed past one of their arms: up if positive.
+    streak: i32,
+    pressure: Pressure,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Phase {
+    /// Far apart arms, each compared with the one before, until the knee is between two.
+    Search(Way),
+    /// Near arms in the order low, high, high, low; the two in the middle are one.
+    Block { turn: u8, round: u32, since: f64 },
+    /// Nothing moves, and latencies are watched.
+    Rest { until: f64, reference: Option<(f64, f64)> },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Way {
+    /// The first arm is measured, and nothing is known.
+    Start,
+    /// The second arm: lower.
+    Look,
+    Up,
+    /// Up, but where from has to be measured first.
+    UpFrom,
+    Down,
+}
+
+/// Overload in the last requests.
+#[derive(Clone, Copy, Debug, Default)]
+struct Pressure {
+    since: f64,
+    seen: f64,
+    overloads: f64,
+    /// The latencies of those that did succeed.
+    busy: f64,
+}
+
+impl Experiment {
+    /// Makes one that starts from `ceiling`, and stays between 1 and 1,000.
+    pub fn new(ceiling: usize) -> Self {
+        let bounds = Bounds::DEFAULT;
+        let ceiling = bounds.clamp(ceiling);
+        let mut this = Self {
+            bounds,
+            worth: 0.35,
+            lots: Lots(0),
+            about: ceiling as f64,
+            phase: Phase::Search(Way::Start),
+            now: 0.0,
+            arm: Arm::new(),
+            low: Arm::new(),
+            high: Arm::new(),
+            settle: 0.0,
+            block: 0.0,
+            rest: 1.0,
+            streak: 0,
+            pressure: Pressure::default(),
+        };
+        this.arm.open(ceiling, 0.0, 0.0);
+        this
+    }
+
+    /// Sets the lowest ceiling, at least 1.
+    pub fn min(mut self, min: usize) -> Self {
+        self.bounds.min = min;
+        self.within()
+    }
+
+    /// Sets the highest ceiling.
+    pub fn max(mut self, max: usize) -> Self {
+        self.bounds.max = max;
+        self.within()
+    }
+
+    /// Sets what more concurrency must bring to be worth it, from 0.1 to 0.9; 0.35 if not set.
+    ///
+    /// With 0.35, ten percent more concurrency must bring 3.5 percent more work. Less tolerates a longer queue at
+    /// the server.
+    pub fn worth(mut self, worth: f64) -> Self {
+        self.worth = if worth.is_nan() { 0.35 } else { worth.clamp(0.1, 0.9) };
+        self
+    }
+
+    /// Sets where the jitter of its rests starts from: different in each process.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.lots = Lots(seed);
+        self
+    }
+
+    fn within(mut self) -> Self {
+        let ceiling = self.bounds.round(self.about);
+        self.about = ceiling as f64;
+        self.arm.open(ceiling, self.now, 0.0);
+        self
+    }
+
+    /// Holds another ceiling from now on.
+    fn hold(&mut self, ceiling: usize) {
+        let settle = if ceiling == self.arm.ceiling { 0.0 } else { self.settle };
+        self.arm.open(self.bounds.clamp(ceiling), self.now, settle);
+        self.pressure = Pressure { since: self.now, ..Pressure::default() };
+    }
+
+    fn search(&mut self, way: Way) {
+        self.phase = Phase::Search(way);
+        self.hold(self.bounds.round(self.about));
+    }
+
+    /// The lower and the higher arm of a block.
+    fn arms(&self) -> (usize, usize) {
+        let low = self.bounds.clamp((self.about / NEAR) as usize);
+        let high = self.bounds.clamp(libm::ceil(self.about * NEAR) as usize);
+        (low, high)
+    }
+
+    fn start_block(&mut self) {
+        let (low, high) = self.arms();
+        if low == high {
+            return self.start_rest();
+        }
+        self.low.open(low, self.now, 0.0);
+        self.high.open(high, self.now, 0.0);
+        self.phase = Phase::Block { turn: 0, round: 0, since: self.now };
+        self.hold(low);
+    }
+
+    fn start_rest(&mut self) {
+        let jitter = 0.8 + 0.4 * self.lots.draw();
+        let least = (2.0 * self.settle).min(LONGEST_REST);
+        let length = (self.rest * self.block).clamp(least, LONGEST_REST) * jitter;
+        self.phase = Phase::Rest { until: self.now + length, reference: None };
+        self.hold(self.bounds.round(self.about));
+    }
+
+    /// The knee is between two arms of a search: goes there, and looks closer.
+    fn land(&mut self, about: f64) {
+        self.about = self.bounds.round(about) as f64;
+        (self.streak, self.rest) = (0, 1.0);
+        self.start_block();
+    }
+
+    fn learn(&mut self) {
+        let after = self.arm.settled_after();
+        if after > 0.0 {
+            self.settle = after;
+        }
+    }
+
+    /// The arm of a search is measured.
+    fn on_search(&mut self, way: Way) {
+        self.learn();
+        let here = self.arm.ceiling;
+        match way {
+            Way::Start => {
+                let below = self.bounds.round(libm::floor(here as f64 / FIRST));
+                core::mem::swap(&mut self.arm, &mut self.high);
+                if below == here {
+                    // At the lower bound: there is only up.
+                    core::mem::swap(&mut self.high, &mut self.low);
+                    self.step_up(here);
+                } else {
+                    self.phase = Phase::Search(Way::Look);
+                    self.hold(below);
+                }
+            }
+            Way::UpFrom => {
+                core::mem::swap(&mut self.arm, &mut self.low);
+                self.step_up(here);
+            }
+            Way::Look | Way::Down => {
+                core::mem::swap(&mut self.arm, &mut self.low);
+                match compare(&mut self.low, &mut self.high) {
+                    None => self.land(here as f64),
+                    Some(found) if way == Way::Look && found.elasticity > 0.75 => {
+                        let from = self.high.ceiling;
+                        core::mem::swap(&mut self.low, &mut self.high);
+                        self.step_up(from);
+                    }
+                    Some(found) if found.elasticity < 0.2 => {
+                        let below = self.bounds.round(libm::floor(here as f64 / FAR));
+                        if below == here {
+                            return self.land(here as f64);
+                        }
+                        core::mem::swap(&mut self.low, &mut self.high);
+                        self.phase = Phase::Search(Way::Down);
+                        self.hold(below);
+                    }
+                    Some(found) => {
+                        let to = between(&self.low, &self.high, found.elasticity);
+                        self.land(to);
+                    }
+                }
+            }
+            Way::Up => {
+                core::mem::swap(&mut self.arm, &mut self.high);
+                match compare(&mut self.low, &mut self.high) {
+                    None => {
+                        let used = libm::ceil(1.25 * self.high.in_flight());
+                        self.land(used.clamp(self.low.ceiling as f64, here as f64));
+                    }
+                    Some(found) if found.elasticity > 0.75 => {
+                        core::mem::swap(&mut self.low, &mut self.high);
+                        self.step_up(here);
+                    }
+                    Some(found) => {
+                        let to = between(&self.low, &self.high, found.elasticity);
+                        self.land(to);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Goes on upwards from the arm that is now the lower one.
+    fn step_up(&mut self, from: usize) {
+        let above = self.bounds.round(from as f64 * FAR);
+        if above == from {
+            return self.land(from as f64);
+        }
+        self.phase = Phase::Search(Way::Up);
+        self.hold(above);
+    }
+
+    /// How many requests an arm of a search needs: more where latencies differ much.
+    fn needed(&self) -> f64 {
+        (34.0 * self.arm.cv2()).min(150.0).max(self.arm.ceiling as f64).max(8.0)
+    }
+
+    /// Nobody fills the ceiling of this arm: no evidence.
+    fn on_starved(&mut self) {
+        match self.phase {
+            Phase::Search(Way::Up) => {
+                let used = libm::ceil(1.25 * self.arm.in_flight());
+                let (low, high) = (self.low.ceiling as f64, self.arm.ceiling as f64);
+                self.about = used.clamp(low.min(high), high);
+                self.start_rest();
+            }
+            Phase::Search(Way::Start | Way::UpFrom) => self.hold(self.arm.ceiling),
+            Phase::Search(_) => self.search(Way::Start),
+            Phase::Block { .. } => self.start_rest(),
+            Phase::Rest { .. } => {}
+        }
+    }
+
+    /// One of the three arms of a block is measured.
+    fn on_block(&mut self, turn: u8, round: u32, since: f64) {
+        let into = if turn == 1 { &mut self.high } else { &mut self.low };
+        into.merge(&self.arm);
+        if turn < 2 {
+            self.phase = Phase::Block { turn: turn + 1, round, since };
+            let next = if turn == 0 { self.high.ceiling } else { self.low.ceiling };
+            return self.hold(next);
+        }
+        self.settle = self.low.settled_after().max(self.high.settled_after());
+        let Some(found) = compare(&mut self.low, &mut self.high) else {
+            return self.start_rest();
+        };
+        if found.error > 0.25 && round + 1 < ROUNDS {
+            self.phase = Phase::Block { turn: 0, round: round + 1, since };
+            return self.hold(self.low.ceiling);
+        }
+        self.block = self.now - since;
+        self.decide(found.elasticity, found.error);
+    }
+
+    fn decide(&mut self, elasticity: f64, error: f64) {
+        let (low, high) = (self.low.ceiling as f64, self.high.ceiling as f64);
+        // In the middle between the arms an elasticity of `worth` changes nothing.
+        let position = (elasticity + 0.5 - self.worth).clamp(0.0, 1.0);
+        let wanted = log(low) + position * log(high / low);
+        // What is less certain moves less.
+        let weight = 1.0 / (1.0 + error * error / (0.35 * 0.35));
+        let before = self.about;
+        let about = exp(log(before) + weight * (wanted - log(before)));
+        self.about = about.clamp(self.bounds.clamp(0) as f64, self.bounds.clamp(usize::MAX) as f64);
+
+        let sure = error < 0.2;
+        self.streak = match elasticity {
+            e if sure && e > 0.85 => self.streak.max(0) + 1,
+            e if sure && e < 0.1 => self.streak.min(0) - 1,
+            _ => 0,
+        };
+        if self.streak >= 2 {
+            self.streak = 0;
+            return self.search(Way::UpFrom);
+        }
+        if self.streak <= -2 {
+            self.streak = 0;
+            return self.search(Way::Start);
+        }
+        if (self.about / before - 1.0).abs() > 0.06 {
+            self.rest = 0.5;
+            return self.start_block();
+        }
+        self.rest = (self.rest * 2.0).min(8.0);
+        self.start_rest();
+    }
+
+    fn on_rest(&mut self, until: f64, reference: Option<(f64, f64)>) {
+        let window = self.arm.has(self.arm.ceiling.max(20) as f64);
+        let mut reference = reference;
+        if window {
+            let low = self.arm.low();
+            let filled = self.arm.filled();
+            match reference {
+                _ if !filled => {}
+                None => reference = Some((low.mean, low.error)),
+                Some((mean, error)) => {
+                    let far = (low.mean - mean).abs() > 4.0 * (low.error + error);
+                    if far && low.mean > 1.25 * mean {
+                        (self.rest, self.streak) = (1.0, 0);
+                        return self.search(Way::Start);
+                    }
+                    if far && low.mean < 0.8 * mean {
+                        self.rest = 1.0;
+                        return self.start_block();
+                    }
+                }
+            }
+            self.phase = Phase::Rest { until, reference };
+            if self.now >= until && filled {
+                return self.start_block();
+            }
+            let ceiling = self.arm.ceiling;
+            self.arm.open(ceiling, self.now, 0.0);
+        } else if self.arm.starved() {
+            let ceiling = self.arm.ceiling;
+            self.arm.open(ceiling, self.now, 0.0);
+        }
+    }
+
+    /// More than a twentieth of at least 20 requests met overload.
+    fn on_overload(&mut self) {
+        let here = self.arm.ceiling as f64;
+        let time = (self.now - self.pressure.since).max(1e-9);
+        let served = libm::ceil(self.pressure.busy / time - 0.25);
+        let searched = matches!(self.phase, Phase::Search(_));
+        if here > self.about && !searched {
+            // Only the higher arm: the ceiling itself is well.
+            self.rest = (self.rest * 2.0).min(64.0);
+            return self.start_rest();
+        }
+        self.about = self.bounds.round(served.max(here / 2.0).min(here - 1.0)) as f64;
+        self.rest = if searched { 1.0 } else { self.rest.max(1.0) };
+        self.block = self.block.max(self.settle);
+        self.start_rest();
+    }
+}
+
+/// The ceiling at which the throughput of the higher arm would be reached in the latency of the lower one.
+fn between(low: &Arm, high: &Arm, elasticity: f64) -> f64 {
+    let (low, high) = (low.ceiling as f64, high.ceiling as f64);
+    (low * exp(elasticity * log(high / low)) * 1.04).clamp(low, high)
+}
+
+impl Controller for Experiment {
+    fn observe(&mut self, now: Duration, sample: Sample) -> Option<usize> {
+        if sample.outcome == Outcome::Ignored {
+            return None;
+        }
+        let before = self.arm.ceiling;
+        self.now = seconds(now).max(self.now);
+        let latency = seconds(sample.latency).clamp(1e-9, 1e6);
+        let started = seconds(sample.started).min(self.now);
+        if started >= self.pressure.since {
+            let pressure = &mut self.pressure;
+            pressure.seen += 1.0;
+            if sample.outcome.is_overload() {
+                pressure.overloads += 1.0;
+            } else {
+                pressure.busy += latency;
+            }
+            if pressure.seen >= 20.0 && pressure.overloads > 0.05 * pressure.seen {
+                self.on_overload();
+                let to = self.arm.ceiling;
+                return (to != before).then_some(to);
+            }
+            if pressure.seen >= 400.0 {
+                *pressure = Pressure { since: self.now, ..Pressure::default() };
+            }
+        }
+        if sample.outcome.is_overload() {
+            return None;
+        }
+        self.arm.add(self.now, started, latency, sample.in_flight);
+        match self.phase {
+            Phase::Rest { until, reference } => self.on_rest(until, reference),
+            _ if self.arm.starved() => self.on_starved(),
+            Phase::Search(way) => {
+                if self.arm.has(self.needed()) {
+                    self.on_search(way);
+                }
+            }
+            Phase::Block { turn, round, since } => {
+                let need = self.arm.ceiling.max(24) as f64 * if turn == 1 { 2.0 } else { 1.0 };
+                if self.arm.has(need) {
+                    self.on_block(turn, round, since);
+                }
+            }
+        }
+        let to = self.arm.ceiling;
+        (to != before).then_some(to)
+    }
+
+    fn ceiling(&self) -> usize {
+        self.arm.ceiling
+    }
+}
