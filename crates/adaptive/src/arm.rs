@@ -175,7 +175,12 @@ impl Arm {
     /// The variance of the logarithm of the throughput: of the count, and of the edges of the time.
     fn variance(&self) -> f64 {
         let edge = self.in_flight() / self.count.max(1.0);
-        self.cv2() / self.count.max(1.0) + edge * edge * self.stretches.max(1.0) / 12.0
+        self.spread() + edge * edge * self.stretches.max(1.0) / 12.0
+    }
+
+    /// The variance of the logarithm of the mean latency.
+    fn spread(&self) -> f64 {
+        self.cv2() / self.count.max(1.0)
     }
 
     pub(crate) fn low(&mut self) -> Low {
@@ -220,8 +225,16 @@ pub(crate) fn compare(low: &mut Arm, high: &mut Arm) -> Option<Finding> {
     if !(planned > 0.0 && between >= 0.5 * planned) {
         return None;
     }
+    // Twice the same, by Little's law: from the completions, and from the mean latency of those that completed.
+    // The first suffers from the edges of the time, the second does not; what has not settled yet
+    // pulls them in opposite directions.
     let by_count = log(high.throughput() / low.throughput()) / between;
-    let error = sqrt(low.variance() + high.variance()) / between;
+    let count_variance = (low.variance() + high.variance()) / (between * between);
+    let by_mean = 1.0 - log(high.mean() / low.mean()) / between;
+    let mean_variance = (low.spread() + high.spread()) / (between * between);
+    let share = mean_variance / (count_variance + mean_variance).max(1e-12);
+    let flow = share * by_count + (1.0 - share) * by_mean;
+    let error = sqrt(count_variance.min(mean_variance));
 
     let (l, h) = (low.low(), high.low());
     let alike = log(h.mean / l.mean) / between;
@@ -233,8 +246,14 @@ pub(crate) fn compare(low: &mut Arm, high: &mut Arm) -> Option<Finding> {
 
     let least = (1.0 - alike - 2.0 * alike_error).min(1.0 - queue - 2.0 * queue_error);
     let most = (1.0 - alike + 2.0 * alike_error).max(1.0 - queue + 2.0 * queue_error);
-    let elasticity = by_count.clamp(least, most).clamp(0.0, 1.0);
-    let (least, most) = (least.clamp(0.0, 1.0), most.clamp(0.0, 1.0));
-    let error = error.min((most - least) / 2.0);
+    let bounded = flow.clamp(least, most);
+    // Where the bounds contradict the throughputs, not all requests wait alike: they do not hold.
+    let (elasticity, error) = if (bounded - flow).abs() > 2.0 * error + 0.02 {
+        (flow, error)
+    } else {
+        let (least, most) = (least.clamp(0.0, 1.0), most.clamp(0.0, 1.0));
+        (bounded, error.min((most - least) / 2.0))
+    };
+    let elasticity = elasticity.clamp(0.0, 1.0);
     (elasticity.is_finite() && error.is_finite()).then_some(Finding { elasticity, error })
 }

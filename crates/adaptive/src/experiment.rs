@@ -40,6 +40,10 @@ pub struct Experiment {
     rest: f64,
     /// Blocks in a row that pointed past one of their arms: up if positive.
     streak: i32,
+    /// Which way the last move went.
+    upwards: bool,
+    /// An earlier ceiling, lower than the present one, and the mean latency under it.
+    ledger: Option<(f64, f64)>,
     pressure: Pressure,
 }
 
@@ -82,7 +86,7 @@ impl Experiment {
         let ceiling = bounds.clamp(ceiling);
         let mut this = Self {
             bounds,
-            worth: 0.35,
+            worth: 0.25,
             lots: Lots(0),
             about: ceiling as f64,
             phase: Phase::Search(Way::Start),
@@ -94,6 +98,8 @@ impl Experiment {
             block: 0.0,
             rest: 1.0,
             streak: 0,
+            upwards: true,
+            ledger: None,
             pressure: Pressure::default(),
         };
         this.arm.open(ceiling, 0.0, 0.0);
@@ -117,7 +123,7 @@ impl Experiment {
     /// With 0.35, ten percent more concurrency must bring 3.5 percent more work. Less tolerates a longer queue at
     /// the server.
     pub fn worth(mut self, worth: f64) -> Self {
-        self.worth = if worth.is_nan() { 0.35 } else { worth.clamp(0.1, 0.9) };
+        self.worth = if worth.is_nan() { 0.25 } else { worth.clamp(0.1, 0.9) };
         self
     }
 
@@ -148,8 +154,9 @@ impl Experiment {
 
     /// The lower and the higher arm of a block.
     fn arms(&self) -> (usize, usize) {
-        let low = self.bounds.clamp((self.about / NEAR) as usize);
-        let high = self.bounds.clamp(libm::ceil(self.about * NEAR) as usize);
+        let about = self.bounds.round(self.about) as f64;
+        let low = self.bounds.clamp((about / NEAR) as usize);
+        let high = self.bounds.clamp(libm::ceil(about * NEAR) as usize);
         (low, high)
     }
 
@@ -303,7 +310,36 @@ impl Experiment {
         self.decide(found.elasticity, found.error);
     }
 
+    /// Whether all the steps up since the ledger was written have paid together.
+    ///
+    /// Others who share the server see to it that each step of one's own pays: it takes from them. But when
+    /// all have gone up, the latency has, too, and that shows over several steps. If they have not paid,
+    /// the ceiling goes back to where they began, which is a new experiment: whatever else made
+    /// the latency rise will show there.
+    fn pays(&mut self) -> bool {
+        let (here, latency) = (self.about, self.low.mean());
+        let Some((from, before)) = self.ledger else {
+            self.ledger = Some((here, latency));
+            return true;
+        };
+        if here < from {
+            self.ledger = Some((here, latency));
+        } else if here > 1.4 * from {
+            let bought = 1.0 - log(latency / before) / log(here / from);
+            if bought < 0.5 {
+                self.about = from;
+                self.ledger = None;
+                return false;
+            }
+            self.ledger = Some((here, latency));
+        }
+        true
+    }
+
     fn decide(&mut self, elasticity: f64, error: f64) {
+        if !self.pays() {
+            return self.start_block();
+        }
         let (low, high) = (self.low.ceiling as f64, self.high.ceiling as f64);
         // In the middle between the arms an elasticity of `worth` changes nothing.
         let position = (elasticity + 0.5 - self.worth).clamp(0.0, 1.0);
@@ -328,7 +364,15 @@ impl Experiment {
             self.streak = 0;
             return self.search(Way::Start);
         }
-        if (self.about / before - 1.0).abs() > 0.06 {
+        let up = self.about > before;
+        let moved = (self.about / before - 1.0).abs() > 0.06
+            && self.bounds.round(self.about) != self.bounds.round(before);
+        // A second step the same way: the knee is still away.
+        let on = moved && up == self.upwards;
+        if moved {
+            self.upwards = up;
+        }
+        if on {
             self.rest = 0.5;
             return self.start_block();
         }
@@ -377,6 +421,9 @@ impl Experiment {
         let searched = matches!(self.phase, Phase::Search(_));
         if here > self.about && !searched {
             // Only the higher arm: the ceiling itself is well.
+            if let Phase::Block { since, .. } = self.phase {
+                self.block = self.block.max(self.now - since);
+            }
             self.rest = (self.rest * 2.0).min(64.0);
             return self.start_rest();
         }

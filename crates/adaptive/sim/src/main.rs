@@ -1,5 +1,7 @@
 //! Prints the table of the controllers and their peers.
 
+#![allow(unreachable_pub)]
+
 mod peers;
 mod scenarios;
 mod world;
@@ -12,7 +14,7 @@ type Make = fn(usize, u64) -> Box<dyn Controller>;
 const CONTROLLERS: &[(&str, Make)] = &[
     ("AIMD", |start, _| Box::new(peers::Aimd(start as f64))),
     ("Vegas 1 s", |start, seed| Box::new(Vegas::new(start).seed(seed))),
-    ("Gradient2", |start, _| Box::new(peers::Gradient2::new(start))),
+    ("Gradient2", |start, _| Box::new(peers::Windowed::new(peers::Gradient2::new(start)))),
     ("Envoy", |start, seed| Box::new(peers::Envoy::new(start, seed))),
     ("Vector ARC", |start, _| Box::new(peers::Arc::new(start))),
     ("failsafe-go", |start, _| Box::new(peers::Failsafe::new(start))),

@@ -85,6 +85,45 @@ impl Controller for Gradient2 {
     }
 }
 
+/// Netflix concurrency-limits 0.5.3, `WindowedLimit`: the mean of at least 1 s and 10 samples goes to the limit.
+#[derive(Debug)]
+pub struct Windowed<C> {
+    inner: C,
+    ends: f64,
+    count: u32,
+    sum: f64,
+    in_flight: usize,
+}
+
+impl<C> Windowed<C> {
+    pub fn new(inner: C) -> Self {
+        Self { inner, ends: 1.0, count: 0, sum: 0.0, in_flight: 0 }
+    }
+}
+
+impl<C: Controller> Controller for Windowed<C> {
+    fn observe(&mut self, now: Duration, sample: Sample) -> Option<usize> {
+        if sample.outcome != Outcome::Success {
+            return None;
+        }
+        self.count += 1;
+        self.sum += secs(sample.latency);
+        self.in_flight = self.in_flight.max(sample.in_flight);
+        if secs(now) < self.ends || self.count < 10 {
+            return None;
+        }
+        let latency = Duration::from_secs_f64(self.sum / f64::from(self.count));
+        let sample = Sample { latency, in_flight: self.in_flight, ..sample };
+        (self.count, self.sum, self.in_flight) = (0, 0.0, 0);
+        self.ends = secs(now) + 1.0;
+        self.inner.observe(now, sample)
+    }
+
+    fn ceiling(&self) -> usize {
+        self.inner.ceiling()
+    }
+}
+
 /// Envoy 1.30, the gradient controller of `adaptive_concurrency`: every 60 s (jitter 10 %) a ceiling of 3
 /// for 50 requests to measure the least latency, buffer 25 %, median of each 100 ms.
 #[derive(Debug)]
@@ -207,7 +246,7 @@ impl Controller for Arc {
             self.sum += secs(sample.latency);
             self.count += 1.0;
         }
-        let current = (self.count > 0.0).then(|| ((self.sum / self.count) * 1e6).round() / 1e6);
+        let current = (self.count > 0.0).then(|| self.sum / self.count);
         match self.past {
             None => {
                 if let Some(current) = current {
