@@ -23,7 +23,9 @@ pub(crate) struct Arm {
     short: u32,
     pub(crate) count: f64,
     pub(crate) time: f64,
+    /// How many were in flight when those began that began under this ceiling, in sum.
     flight: f64,
+    own: f64,
     /// The sum of how long measured stretches are that lie together, for their edges.
     stretches: f64,
     sum: f64,
@@ -51,6 +53,7 @@ impl Arm {
             count: 0.0,
             time: 0.0,
             flight: 0.0,
+            own: 0.0,
             stretches: 0.0,
             sum: 0.0,
             squares: 0.0,
@@ -82,6 +85,7 @@ impl Arm {
             count: 0.0,
             time: 0.0,
             flight: 0.0,
+            own: 0.0,
             stretches: 0.0,
             sum: 0.0,
             squares: 0.0,
@@ -107,7 +111,10 @@ impl Arm {
         self.last = now;
         self.time = now - begun;
         self.count += 1.0;
-        self.flight += in_flight.min(self.ceiling) as f64;
+        if own {
+            self.flight += in_flight as f64;
+            self.own += 1.0;
+        }
         self.sum += latency;
         self.squares += latency * latency;
         if self.latencies.len() < KEPT {
@@ -120,6 +127,7 @@ impl Arm {
         self.count += other.count;
         self.time += other.time;
         self.flight += other.flight;
+        self.own += other.own;
         self.stretches += 1.0;
         self.sum += other.sum;
         self.squares += other.squares;
@@ -129,7 +137,9 @@ impl Arm {
 
     /// Whether so many did not fill the ceiling that the arm says nothing.
     pub(crate) fn starved(&self) -> bool {
-        self.full + self.short >= 20 && self.short > self.full
+        let seen = self.full.saturating_add(self.short);
+        // The first of them meet the ceiling while it is still filling up.
+        seen as usize >= self.ceiling.saturating_mul(2).max(20) && self.short > self.full
     }
 
     /// Whether the ceiling has been in use at all, for as much as has been seen.
@@ -164,7 +174,7 @@ impl Arm {
 
     /// How many were in flight, on average.
     pub(crate) fn in_flight(&self) -> f64 {
-        (self.flight / self.count.max(1.0)).max(1.0)
+        (self.flight / self.own.max(1.0)).max(1.0)
     }
 
     /// Completions a second.
@@ -186,7 +196,7 @@ impl Arm {
     pub(crate) fn low(&mut self) -> Low {
         self.latencies.sort_unstable_by(f64::total_cmp);
         let n = self.latencies.len();
-        let half = n.div_ceil(2);
+        let half = n - n / 4;
         if half == 0 {
             return Low { mean: 1e-9, error: 0.0 };
         }
@@ -198,7 +208,7 @@ impl Arm {
         let pulled = (mean * half as f64 + cut * above) / n as f64;
         let squares = lower.iter().map(|x| (x - pulled) * (x - pulled)).sum::<f64>()
             + above * (cut - pulled) * (cut - pulled);
-        let error = sqrt(squares / n as f64 / n as f64) * 2.0;
+        let error = sqrt(squares / n as f64 / n as f64) / 0.75;
         Low { mean: mean.max(1e-9), error }
     }
 }

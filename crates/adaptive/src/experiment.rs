@@ -42,8 +42,6 @@ pub struct Experiment {
     streak: i32,
     /// Which way the last move went.
     upwards: bool,
-    /// An earlier ceiling, lower than the present one, and the mean latency under it.
-    ledger: Option<(f64, f64)>,
     pressure: Pressure,
 }
 
@@ -99,7 +97,6 @@ impl Experiment {
             rest: 1.0,
             streak: 0,
             upwards: true,
-            ledger: None,
             pressure: Pressure::default(),
         };
         this.arm.open(ceiling, 0.0, 0.0);
@@ -270,7 +267,10 @@ impl Experiment {
 
     /// How many requests an arm of a search needs: more where latencies differ much.
     fn needed(&self) -> f64 {
-        (34.0 * self.arm.cv2()).min(150.0).max(self.arm.ceiling as f64).max(8.0)
+        let ceiling = self.arm.ceiling as f64;
+        // Twice around, where that takes little time: those in flight may well move in step.
+        let around = if self.phase == Phase::Search(Way::Up) { 2.0 } else { 1.0 };
+        (34.0 * self.arm.cv2()).min(150.0).max(around * ceiling).max(4.0)
     }
 
     /// Nobody fills the ceiling of this arm: no evidence.
@@ -310,36 +310,7 @@ impl Experiment {
         self.decide(found.elasticity, found.error);
     }
 
-    /// Whether all the steps up since the ledger was written have paid together.
-    ///
-    /// Others who share the server see to it that each step of one's own pays: it takes from them. But when
-    /// all have gone up, the latency has, too, and that shows over several steps. If they have not paid,
-    /// the ceiling goes back to where they began, which is a new experiment: whatever else made
-    /// the latency rise will show there.
-    fn pays(&mut self) -> bool {
-        let (here, latency) = (self.about, self.low.mean());
-        let Some((from, before)) = self.ledger else {
-            self.ledger = Some((here, latency));
-            return true;
-        };
-        if here < from {
-            self.ledger = Some((here, latency));
-        } else if here > 1.4 * from {
-            let bought = 1.0 - log(latency / before) / log(here / from);
-            if bought < 0.5 {
-                self.about = from;
-                self.ledger = None;
-                return false;
-            }
-            self.ledger = Some((here, latency));
-        }
-        true
-    }
-
     fn decide(&mut self, elasticity: f64, error: f64) {
-        if !self.pays() {
-            return self.start_block();
-        }
         let (low, high) = (self.low.ceiling as f64, self.high.ceiling as f64);
         // In the middle between the arms an elasticity of `worth` changes nothing.
         let position = (elasticity + 0.5 - self.worth).clamp(0.0, 1.0);
