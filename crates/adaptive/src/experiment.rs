@@ -18,6 +18,9 @@ const FIRST: f64 = 1.414;
 const LONGEST_REST: f64 = 20.0;
 /// How many rounds of a block may be needed before it decides with what it has.
 const ROUNDS: u32 = 6;
+/// How far it goes up until it looks at the ledger, and how far below its entry it goes back.
+const LEDGER: f64 = 1.25;
+const BACK: f64 = 0.5;
 
 /// Finds the ceiling by asking, again and again, what more concurrency buys.
 #[derive(Clone, Debug)]
@@ -42,6 +45,8 @@ pub struct Experiment {
     streak: i32,
     /// Which way the last move went.
     upwards: bool,
+    /// A ceiling from which it went up, and the mean latency there.
+    ledger: Option<(f64, f64)>,
     pressure: Pressure,
 }
 
@@ -97,6 +102,7 @@ impl Experiment {
             rest: 1.0,
             streak: 0,
             upwards: true,
+            ledger: None,
             pressure: Pressure::default(),
         };
         this.arm.open(ceiling, 0.0, 0.0);
@@ -243,6 +249,9 @@ impl Experiment {
                         self.land(used.clamp(self.low.ceiling as f64, here as f64));
                     }
                     Some(found) if found.elasticity > 0.75 => {
+                        if !self.paid(here as f64, self.high.mean()) {
+                            return self.start_block();
+                        }
                         core::mem::swap(&mut self.low, &mut self.high);
                         self.step_up(here);
                     }
@@ -310,7 +319,35 @@ impl Experiment {
         self.decide(found.elasticity, found.error);
     }
 
+    /// Whether the steps up since the last entry in the ledger have paid, all of them together.
+    ///
+    /// Who shares a server can take from the others, and so each step alone pays, whatever the queue. But the others
+    /// go up as well; what they all lose by it shows over several steps. If those have not
+    /// paid, the ceiling goes back to below where they began. All do that, and so all come down. If
+    /// something else has made the latency rise, that costs one more ascent.
+    fn paid(&mut self, here: f64, latency: f64) -> bool {
+        let Some((from, before)) = self.ledger else {
+            self.ledger = Some((here, latency));
+            return true;
+        };
+        if here <= from || latency < before {
+            self.ledger = Some((here, latency));
+        } else if here > LEDGER * from {
+            if 1.0 - log(latency / before) / log(here / from) < 0.5 {
+                self.about = self.bounds.round(from * BACK) as f64;
+                self.ledger = None;
+                (self.streak, self.rest) = (0, 1.0);
+                return false;
+            }
+            self.ledger = Some((here, latency));
+        }
+        true
+    }
+
     fn decide(&mut self, elasticity: f64, error: f64) {
+        if !self.paid(self.about, self.low.mean()) {
+            return self.start_block();
+        }
         let (low, high) = (self.low.ceiling as f64, self.high.ceiling as f64);
         // In the middle between the arms an elasticity of `worth` changes nothing.
         let position = (elasticity + 0.5 - self.worth).clamp(0.0, 1.0);
