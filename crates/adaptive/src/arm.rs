@@ -189,7 +189,7 @@ impl Arm {
     }
 
     /// The variance of the logarithm of the mean latency.
-    fn spread(&self) -> f64 {
+    pub(crate) fn spread(&self) -> f64 {
         self.cv2() / self.count.max(1.0)
     }
 

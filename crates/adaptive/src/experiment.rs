@@ -19,8 +19,8 @@ const LONGEST_REST: f64 = 20.0;
 /// How many rounds of a block may be needed before it decides with what it has.
 const ROUNDS: u32 = 6;
 /// How far it goes up until it looks at the ledger, and how far below its entry it goes back.
-const LEDGER: f64 = 1.25;
-const BACK: f64 = 0.5;
+const LEDGER: f64 = 1.15;
+const BACK: f64 = 0.4;
 
 /// Finds the ceiling by asking, again and again, what more concurrency buys.
 #[derive(Clone, Debug)]
@@ -45,8 +45,8 @@ pub struct Experiment {
     streak: i32,
     /// Which way the last move went.
     upwards: bool,
-    /// A ceiling from which it went up, and the mean latency there.
-    ledger: Option<(f64, f64)>,
+    /// A ceiling from which it went up, the mean latency there, and the variance of its logarithm.
+    ledger: Option<(f64, f64, f64)>,
     pressure: Pressure,
 }
 
@@ -249,7 +249,7 @@ impl Experiment {
                         self.land(used.clamp(self.low.ceiling as f64, here as f64));
                     }
                     Some(found) if found.elasticity > 0.75 => {
-                        if !self.paid(here as f64, self.high.mean()) {
+                        if !self.paid(here as f64, self.high.mean(), self.high.spread()) {
                             return self.start_block();
                         }
                         core::mem::swap(&mut self.low, &mut self.high);
@@ -325,27 +325,28 @@ impl Experiment {
     /// go up as well; what they all lose by it shows over several steps. If those have not
     /// paid, the ceiling goes back to below where they began. All do that, and so all come down. If
     /// something else has made the latency rise, that costs one more ascent.
-    fn paid(&mut self, here: f64, latency: f64) -> bool {
-        let Some((from, before)) = self.ledger else {
-            self.ledger = Some((here, latency));
+    fn paid(&mut self, here: f64, latency: f64, variance: f64) -> bool {
+        let Some((from, before, variance_before)) = self.ledger else {
+            self.ledger = Some((here, latency, variance));
             return true;
         };
         if here <= from || latency < before {
-            self.ledger = Some((here, latency));
+            self.ledger = Some((here, latency, variance));
         } else if here > LEDGER * from {
-            if 1.0 - log(latency / before) / log(here / from) < 0.5 {
+            let doubt = 2.0 * libm::sqrt(variance + variance_before);
+            if log(latency / before) - doubt > 0.5 * log(here / from) {
                 self.about = self.bounds.round(from * BACK) as f64;
                 self.ledger = None;
                 (self.streak, self.rest) = (0, 1.0);
                 return false;
             }
-            self.ledger = Some((here, latency));
+            self.ledger = Some((here, latency, variance));
         }
         true
     }
 
     fn decide(&mut self, elasticity: f64, error: f64) {
-        if !self.paid(self.about, self.low.mean()) {
+        if !self.paid(self.about, self.low.mean(), self.low.spread()) {
             return self.start_block();
         }
         let (low, high) = (self.low.ceiling as f64, self.high.ceiling as f64);
