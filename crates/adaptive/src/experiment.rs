@@ -89,7 +89,7 @@ impl Experiment {
         let ceiling = bounds.clamp(ceiling);
         let mut this = Self {
             bounds,
-            worth: 0.25,
+            worth: 0.22,
             lots: Lots(0),
             about: ceiling as f64,
             phase: Phase::Search(Way::Start),
@@ -126,7 +126,7 @@ impl Experiment {
     /// With 0.35, ten percent more concurrency must bring 3.5 percent more work. Less tolerates a longer queue at
     /// the server.
     pub fn worth(mut self, worth: f64) -> Self {
-        self.worth = if worth.is_nan() { 0.25 } else { worth.clamp(0.1, 0.9) };
+        self.worth = if worth.is_nan() { 0.22 } else { worth.clamp(0.1, 0.9) };
         self
     }
 
@@ -354,7 +354,7 @@ impl Experiment {
         let position = (elasticity + 0.5 - self.worth).clamp(0.0, 1.0);
         let wanted = log(low) + position * log(high / low);
         // What is less certain moves less.
-        let weight = 1.0 / (1.0 + error * error / (0.35 * 0.35));
+        let weight = 1.0 / (1.0 + error * error / (0.2 * 0.2));
         let before = self.about;
         let about = exp(log(before) + weight * (wanted - log(before)));
         self.about = about.clamp(self.bounds.clamp(0) as f64, self.bounds.clamp(usize::MAX) as f64);
