@@ -72,7 +72,7 @@ pub fn table() -> Vec<Scenario> {
             name: "S9",
             what: "network 50 → 250 ms, needs 25",
             workers: &[(0.0, MANY)],
-            service: Service::Fixed(0.0),
+            service: Service::Exponential(0.001),
             network: &[(0.0, 0.05), (900.0, 0.25)],
             rate: 100.0,
             counted_from: 900.0,
