@@ -428,7 +428,9 @@ impl Shared {
         let told = catch_unwind(AssertUnwindSafe(|| {
             // No more than there is room for: others may go on bringing some.
             for _ in 0..QUEUE {
-                let Ok(Ended { started, at, in_flight, overload }) = self.queue.pop() else { break };
+                let Ok(Ended { started, at, in_flight, overload }) = self.queue.pop() else {
+                    break;
+                };
                 seen += 1;
                 let sample = Sample {
                     started: Duration::from_nanos(started),
@@ -448,7 +450,10 @@ impl Shared {
                 self.cap.lift();
                 self.failed.store(true, Relaxed);
                 #[cfg(feature = "tracing")]
-                tracing::error!(limiter = self.limiter.name(), "the controller panicked; its cap is lifted");
+                tracing::error!(
+                    limiter = self.limiter.name(),
+                    "the controller panicked; its cap is lifted"
+                );
                 let dead = guard.take();
                 drop(guard);
                 let _ = catch_unwind(AssertUnwindSafe(|| drop((dead, panic))));

@@ -144,7 +144,8 @@ fn settle_at(controller: &mut dyn Controller, workers: usize, seconds: u64) -> u
             in_flight += 1;
             let worker = free.iter_mut().min().unwrap();
             // Not all alike, so that they do not go in step.
-            *worker = (*worker).max(now) + 9_000 + (now * 7_919 + in_flight as u64 * 104_729) % 2_000;
+            *worker =
+                (*worker).max(now) + 9_000 + (now * 7_919 + in_flight as u64 * 104_729) % 2_000;
             ends.push(std::cmp::Reverse((*worker, now, in_flight)));
         }
         let std::cmp::Reverse((end, started, at_start)) = ends.pop().unwrap();

@@ -259,8 +259,7 @@ impl Controller for Arc {
                 let quick = current.is_some_and(|current| current <= mean);
                 if self.limit < MAX as usize && self.reached && !self.pressed && quick {
                     self.limit += 1;
-                } else if self.limit > 1
-                    && (self.pressed || current.unwrap_or(0.0) >= limit_above)
+                } else if self.limit > 1 && (self.pressed || current.unwrap_or(0.0) >= limit_above)
                 {
                     self.limit = ((self.limit as f64 * 0.9) as usize).max(1);
                 }
@@ -351,7 +350,8 @@ impl Failsafe {
         let warm = self.points.len() >= 10;
         let throughput = correlation(self.points.iter().map(|p| (p.0, p.1)));
         let latency = correlation(self.points.iter().map(|p| (p.0, p.2)));
-        let (throughput, latency) = if warm { (throughput, latency) } else { ((0.0, 1.0), (0.0, 1.0)) };
+        let (throughput, latency) =
+            if warm { (throughput, latency) } else { ((0.0, 1.0), (0.0, 1.0)) };
         let unit = self.limit.log10().floor().max(1.0);
         let down = queue > 6.0 * unit
             || (self.full

@@ -131,7 +131,12 @@ pub fn vector() -> Vec<(Scenario, &'static str)> {
             "in flight 9–11, at most 12; 87–89/s",
         ),
         (
-            Scenario { name: "slow-link", rate: 50.0, seconds: 100.0, ..link(0.1, 1.0, none, 1.0, 0.0) },
+            Scenario {
+                name: "slow-link",
+                rate: 50.0,
+                seconds: 100.0,
+                ..link(0.1, 1.0, none, 1.0, 0.0)
+            },
             "1.5–5",
         ),
         (

@@ -33,7 +33,13 @@ pub enum Service {
     /// The share of fast ones, their time, the time of the others.
     Bimodal(f64, f64, f64),
     /// Vector's: delay · (1 + (n−1)·scale + (knee_exp^max(0, n−knee) − 1) + jitter·Exp(1)).
-    Vector { delay: f64, scale: f64, knee: f64, knee_exp: f64, jitter: f64 },
+    Vector {
+        delay: f64,
+        scale: f64,
+        knee: f64,
+        knee_exp: f64,
+        jitter: f64,
+    },
 }
 
 impl Service {
@@ -263,7 +269,8 @@ pub fn run(
         while busy < workers {
             let Some(id) = waiting.pop_front() else { break };
             busy += 1;
-            let n = if matches!(scenario.service, Service::Vector { .. }) { in_server } else { busy };
+            let n =
+                if matches!(scenario.service, Service::Vector { .. }) { in_server } else { busy };
             push(&mut events, now + scenario.service.draw(n, &mut lots), Event::Done(id));
         }
     }
