@@ -85,7 +85,19 @@ struct Ended {
     overload: bool,
 }
 
-/// When a request got its permit, and how many were in flight then; see [`Adaptive::started`].
+/// When a request got its permit, and how many were in flight then.
+///
+/// From [`Adaptive::started`], for [`Adaptive::record`]. It may be copied and kept, and not be used at all.
+///
+/// ```
+/// # use grmgr::Limiter;
+/// use grmgr_adaptive::{Adaptive, Outcome, Started};
+///
+/// let backend = Adaptive::new(Limiter::new("backend", 20))?;
+/// let started: Started = backend.started();
+/// backend.record(started, Outcome::Overload);
+/// # Ok::<(), grmgr::TooManyCaps>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Started {
     at: u64,
@@ -119,7 +131,17 @@ pub struct Snapshot {
     pub failed: bool,
 }
 
-/// Makes an [`Adaptive`]; see [`Adaptive::builder`].
+/// Makes an [`Adaptive`]; from [`Adaptive::builder`].
+///
+/// ```
+/// # use grmgr::Limiter;
+/// use grmgr_adaptive::{Adaptive, Builder};
+///
+/// let builder: Builder = Adaptive::builder(Limiter::new("backend", 20)).floor(2);
+/// let backend = builder.build()?;
+/// # let _ = backend.snapshot();
+/// # Ok::<(), grmgr::TooManyCaps>(())
+/// ```
 pub struct Builder {
     limiter: Handle,
     controller: Option<Box<dyn Controller + Send>>,
@@ -132,18 +154,44 @@ impl Builder {
     /// Sets the controller, and with it where the ceiling starts and between which bounds it moves.
     ///
     /// If not set: an [`Experiment`] from the present ceiling, at most the limiter's `max`.
+    ///
+    /// ```
+    /// # use grmgr::Limiter;
+    /// # use grmgr_adaptive::{Adaptive, Aimd};
+    /// let backend = Adaptive::builder(Limiter::new("backend", 20)).controller(Aimd::new(5)).build()?;
+    /// assert_eq!(backend.limiter().ceiling(), 5);
+    /// # Ok::<(), grmgr::TooManyCaps>(())
+    /// ```
     pub fn controller(mut self, controller: impl Controller + Send + 'static) -> Self {
         self.controller = Some(Box::new(controller));
         self
     }
 
     /// Sets the lowest value of the cap, whatever the controller wants; 1 if not set.
+    ///
+    /// ```
+    /// # use grmgr::Limiter;
+    /// # use grmgr_adaptive::{Adaptive, Aimd};
+    /// let controller = Aimd::new(1);
+    /// let backend = Adaptive::builder(Limiter::new("backend", 20)).controller(controller).floor(3).build()?;
+    /// assert_eq!(backend.limiter().ceiling(), 3);
+    /// # Ok::<(), grmgr::TooManyCaps>(())
+    /// ```
     pub fn floor(mut self, floor: usize) -> Self {
         self.floor = floor;
         self
     }
 
     /// Decides whether it only shows and logs what it would do; no if not set.
+    ///
+    /// ```
+    /// # use grmgr::Limiter;
+    /// # use grmgr_adaptive::{Adaptive, Aimd};
+    /// let controller = Aimd::new(1);
+    /// let backend = Adaptive::builder(Limiter::new("backend", 20)).controller(controller).dry_run(true).build()?;
+    /// assert_eq!((backend.snapshot().wanted, backend.limiter().ceiling()), (1, 20));
+    /// # Ok::<(), grmgr::TooManyCaps>(())
+    /// ```
     pub fn dry_run(mut self, dry_run: bool) -> Self {
         self.dry_run = dry_run;
         self
@@ -152,6 +200,15 @@ impl Builder {
     /// Sets for how long nothing is measured and nothing moved; not at all if not set.
     ///
     /// For servers that are slow at first: caches to be filled, connections to be made.
+    ///
+    /// ```
+    /// # use grmgr::Limiter;
+    /// # use grmgr_adaptive::Adaptive;
+    /// let minute = std::time::Duration::from_secs(60);
+    /// let backend = Adaptive::builder(Limiter::new("backend", 20)).warm_up(minute).build()?;
+    /// assert_eq!(backend.snapshot().cap, None);
+    /// # Ok::<(), grmgr::TooManyCaps>(())
+    /// ```
     pub fn warm_up(mut self, time: Duration) -> Self {
         self.warm_up = time;
         self
@@ -162,6 +219,14 @@ impl Builder {
     /// # Errors
     ///
     /// [`TooManyCaps`] if the limiter has eight already.
+    ///
+    /// ```
+    /// # use grmgr::Limiter;
+    /// # use grmgr_adaptive::Adaptive;
+    /// let backend = Adaptive::builder(Limiter::new("backend", 20)).build()?;
+    /// assert_eq!(backend.snapshot().cap, Some(20));
+    /// # Ok::<(), grmgr::TooManyCaps>(())
+    /// ```
     pub fn build(self) -> Result<Adaptive, TooManyCaps> {
         let Self { limiter, controller, floor, dry_run, warm_up } = self;
         let controller = controller.unwrap_or_else(|| {
@@ -366,6 +431,18 @@ impl Adaptive {
     }
 
     /// Tells the controller how a request ended, now: see [`started`](Self::started).
+    ///
+    /// The controller may see it a little later, with the next request.
+    ///
+    /// ```
+    /// # use grmgr::Limiter;
+    /// # use grmgr_adaptive::{Adaptive, Outcome};
+    /// # let backend = Adaptive::new(Limiter::new("backend", 20))?;
+    /// let started = backend.started();
+    /// backend.record(started, Outcome::Success);
+    /// assert_eq!(backend.snapshot().samples, 1);
+    /// # Ok::<(), grmgr::TooManyCaps>(())
+    /// ```
     #[inline]
     pub fn record(&self, started: Started, outcome: Outcome) {
         if outcome == Outcome::Ignored {
@@ -508,18 +585,45 @@ pub struct MeasuredPermit<P, A: Borrow<Adaptive>> {
 
 impl<P, A: Borrow<Adaptive>> MeasuredPermit<P, A> {
     /// Gives the permit back: the request has done its work.
+    ///
+    /// ```
+    /// # use grmgr::Limiter;
+    /// # use grmgr_adaptive::Adaptive;
+    /// # let backend = Adaptive::new(Limiter::new("backend", 20)).unwrap();
+    /// backend.try_acquire()?.success();
+    /// assert_eq!(backend.limiter().in_flight(), 0);
+    /// # Ok::<(), grmgr::TryAcquireError>(())
+    /// ```
     #[inline]
     pub fn success(self) {
         self.end(Outcome::Success);
     }
 
     /// Gives the permit back: the server has too much to do.
+    ///
+    /// ```
+    /// # use grmgr::Limiter;
+    /// # use grmgr_adaptive::Adaptive;
+    /// # let backend = Adaptive::new(Limiter::new("backend", 20)).unwrap();
+    /// backend.try_acquire()?.overload();
+    /// assert_eq!(backend.limiter().in_flight(), 0);
+    /// # Ok::<(), grmgr::TryAcquireError>(())
+    /// ```
     #[inline]
     pub fn overload(self) {
         self.end(Outcome::Overload);
     }
 
     /// Gives the permit back: the request says nothing about the server. The same as dropping it.
+    ///
+    /// ```
+    /// # use grmgr::Limiter;
+    /// # use grmgr_adaptive::Adaptive;
+    /// # let backend = Adaptive::new(Limiter::new("backend", 20)).unwrap();
+    /// backend.try_acquire()?.ignore();
+    /// assert_eq!(backend.limiter().in_flight(), 0);
+    /// # Ok::<(), grmgr::TryAcquireError>(())
+    /// ```
     #[inline]
     pub fn ignore(self) {
         self.end(Outcome::Ignored);

@@ -28,6 +28,11 @@ pub struct Aimd {
 
 impl Aimd {
     /// Makes one that starts from `ceiling`, and stays between 1 and 1,000.
+    ///
+    /// ```
+    /// # use grmgr_adaptive::{Controller, Aimd};
+    /// assert_eq!(Aimd::new(0).ceiling(), 1);
+    /// ```
     pub fn new(ceiling: usize) -> Self {
         let bounds = Bounds::DEFAULT;
         let ceiling = bounds.clamp(ceiling);
@@ -35,13 +40,23 @@ impl Aimd {
     }
 
     /// Sets the lowest ceiling, at least 1.
+    ///
+    /// ```
+    /// # use grmgr_adaptive::{Controller, Aimd};
+    /// assert_eq!(Aimd::new(2).min(5).ceiling(), 5);
+    /// ```
     pub fn min(mut self, min: usize) -> Self {
         self.bounds.min = min;
         self.ceiling = self.bounds.clamp(self.ceiling);
         self
     }
 
-    /// Sets the highest ceiling.
+    /// Sets the highest ceiling; if it is below the lowest, the lowest counts.
+    ///
+    /// ```
+    /// # use grmgr_adaptive::{Controller, Aimd};
+    /// assert_eq!(Aimd::new(20).max(10).ceiling(), 10);
+    /// ```
     pub fn max(mut self, max: usize) -> Self {
         self.bounds.max = max;
         self.ceiling = self.bounds.clamp(self.ceiling);

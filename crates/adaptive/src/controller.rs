@@ -131,7 +131,7 @@ impl Bounds {
     }
 }
 
-/// In seconds. Long enough to be no time at all in the sense of a controller is 10 days.
+/// In seconds: no duration is too long for that.
 pub(crate) fn seconds(time: Duration) -> f64 {
     time.as_secs_f64()
 }

@@ -23,6 +23,31 @@ const LEDGER: f64 = 1.15;
 const BACK: f64 = 0.4;
 
 /// Finds the ceiling by asking, again and again, what more concurrency buys.
+///
+/// Below the knee of a server ten percent more in flight are ten percent more work done; above it they are only a
+/// longer queue. So it holds a lower and a higher ceiling in turn (about 15 % below and above, in the order low,
+/// high, high, low, so that a steady trend cancels out), and works out the elasticity: the change of the
+/// throughput, relative to the change of what is in flight. That tells where between the two the knee is, and
+/// there it goes. What is less certain moves it less. Then it rests, longer each time that nothing has
+/// moved (at most 20 s); a clear change of the latency ends the rest.
+///
+/// At first, after a jump of the latency, and when two experiments in a row point past their arms, it searches: by
+/// factors of two, until the knee is between two of them.
+///
+/// No latency is remembered as the normal one, so there is none to drift with. The one thing that it
+/// carries along is how latency has gone since its own last steps up: they have to pay together. That
+/// is for clients who share a server. Each of them takes from the others with a step up, so that each
+/// step alone seems to pay.
+///
+/// A ceiling that is not used up (less than 85 % of it in flight) gives no evidence, and it does not move. More than
+/// 5 % overload among at least 20 requests take it down at once to what was served, at most by half.
+///
+/// ```
+/// use grmgr_adaptive::{Controller, Experiment};
+///
+/// let experiment = Experiment::new(20).min(2).max(200);
+/// assert_eq!(experiment.ceiling(), 20);
+/// ```
 #[derive(Clone, Debug)]
 pub struct Experiment {
     bounds: Bounds,
@@ -84,6 +109,11 @@ struct Pressure {
 
 impl Experiment {
     /// Makes one that starts from `ceiling`, and stays between 1 and 1,000.
+    ///
+    /// ```
+    /// # use grmgr_adaptive::{Controller, Experiment};
+    /// assert_eq!(Experiment::new(0).ceiling(), 1);
+    /// ```
     pub fn new(ceiling: usize) -> Self {
         let bounds = Bounds::DEFAULT;
         let ceiling = bounds.clamp(ceiling);
@@ -110,27 +140,49 @@ impl Experiment {
     }
 
     /// Sets the lowest ceiling, at least 1.
+    ///
+    /// ```
+    /// # use grmgr_adaptive::{Controller, Experiment};
+    /// assert_eq!(Experiment::new(2).min(5).ceiling(), 5);
+    /// ```
     pub fn min(mut self, min: usize) -> Self {
         self.bounds.min = min;
         self.within()
     }
 
-    /// Sets the highest ceiling.
+    /// Sets the highest ceiling; if it is below the lowest, the lowest counts.
+    ///
+    /// ```
+    /// # use grmgr_adaptive::{Controller, Experiment};
+    /// assert_eq!(Experiment::new(20).max(10).ceiling(), 10);
+    /// ```
     pub fn max(mut self, max: usize) -> Self {
         self.bounds.max = max;
         self.within()
     }
 
-    /// Sets what more concurrency must bring to be worth it, from 0.1 to 0.9; 0.35 if not set.
+    /// Sets what more concurrency must bring to be worth it, from 0.1 to 0.9; 0.22 if not set.
     ///
-    /// With 0.35, ten percent more concurrency must bring 3.5 percent more work. Less tolerates a longer queue at
-    /// the server.
+    /// With 0.22, ten percent more concurrency must bring 2.2 percent more work. Less tolerates a longer
+    /// queue at the server, more a few idle workers.
+    ///
+    /// ```
+    /// # use grmgr_adaptive::{Controller, Experiment};
+    /// let latency_first = Experiment::new(20).worth(0.5);
+    /// # let _ = latency_first.ceiling();
+    /// ```
     pub fn worth(mut self, worth: f64) -> Self {
         self.worth = if worth.is_nan() { 0.22 } else { worth.clamp(0.1, 0.9) };
         self
     }
 
     /// Sets where the jitter of its rests starts from: different in each process.
+    ///
+    /// ```
+    /// # use grmgr_adaptive::{Controller, Experiment};
+    /// let one = Experiment::new(20).seed(std::process::id().into());
+    /// # let _ = one.ceiling();
+    /// ```
     pub fn seed(mut self, seed: u64) -> Self {
         self.lots = Lots(seed);
         self

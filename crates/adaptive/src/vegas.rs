@@ -8,8 +8,8 @@ use crate::controller::{Bounds, Controller, Sample, seconds};
 ///
 /// The rule of Netflix's concurrency-limits 0.5 (`VegasLimit` in a window of 1 s): the queue is the
 /// ceiling × (1 − lowest latency ÷ mean latency of the window). A short queue raises the ceiling, a long
-/// one lowers it. The lowest latency is forgotten and measured again every 15 to 30 windows for each unit
-/// of the ceiling; until then it is stale after the server has become faster or slower for good.
+/// one lowers it. The lowest latency is measured anew every 15 to 30 windows for each unit of the ceiling,
+/// under the load that there is then: if that has a queue, the queue counts as normal from then on.
 ///
 /// ```
 /// use grmgr_adaptive::{Controller, Vegas};
@@ -28,13 +28,17 @@ pub struct Vegas {
     ends: Option<f64>,
     seen: usize,
     sum: f64,
-    lowest: f64,
     in_flight: usize,
     overloaded: bool,
 }
 
 impl Vegas {
     /// Makes one that starts from `ceiling`, and stays between 1 and 1,000.
+    ///
+    /// ```
+    /// # use grmgr_adaptive::{Controller, Vegas};
+    /// assert_eq!(Vegas::new(0).ceiling(), 1);
+    /// ```
     pub fn new(ceiling: usize) -> Self {
         let bounds = Bounds::DEFAULT;
         Self {
@@ -47,20 +51,29 @@ impl Vegas {
             ends: None,
             seen: 0,
             sum: 0.0,
-            lowest: f64::MAX,
             in_flight: 0,
             overloaded: false,
         }
     }
 
     /// Sets the lowest ceiling, at least 1.
+    ///
+    /// ```
+    /// # use grmgr_adaptive::{Controller, Vegas};
+    /// assert_eq!(Vegas::new(2).min(5).ceiling(), 5);
+    /// ```
     pub fn min(mut self, min: usize) -> Self {
         self.bounds.min = min;
         self.ceiling = self.bounds.round(self.ceiling) as f64;
         self
     }
 
-    /// Sets the highest ceiling.
+    /// Sets the highest ceiling; if it is below the lowest, the lowest counts.
+    ///
+    /// ```
+    /// # use grmgr_adaptive::{Controller, Vegas};
+    /// assert_eq!(Vegas::new(20).max(10).ceiling(), 10);
+    /// ```
     pub fn max(mut self, max: usize) -> Self {
         self.bounds.max = max;
         self.ceiling = self.bounds.round(self.ceiling) as f64;
@@ -68,6 +81,12 @@ impl Vegas {
     }
 
     /// Sets where the jitter of its probes starts from: different in each process.
+    ///
+    /// ```
+    /// # use grmgr_adaptive::{Controller, Vegas};
+    /// let one = Vegas::new(20).seed(std::process::id().into());
+    /// # let _ = one.ceiling();
+    /// ```
     pub fn seed(mut self, seed: u64) -> Self {
         self.lots = Lots(seed);
         self
@@ -113,12 +132,7 @@ impl Controller for Vegas {
         let latency = seconds(sample.latency).max(1e-9);
         self.overloaded |= sample.outcome.is_overload();
         self.seen += 1;
-        if !sample.outcome.is_overload() {
-            self.sum += latency;
-            self.lowest = self.lowest.min(latency);
-        } else {
-            self.sum += latency;
-        }
+        self.sum += latency;
         self.in_flight = self.in_flight.max(sample.in_flight);
         let ends = *self.ends.get_or_insert(now + 1.0);
         if now < ends || self.seen < 10 {
@@ -127,7 +141,7 @@ impl Controller for Vegas {
         let before = self.ceiling();
         self.update(self.sum / self.seen as f64);
         self.ends = Some(now + 1.0);
-        (self.seen, self.sum, self.lowest) = (0, 0.0, f64::MAX);
+        (self.seen, self.sum) = (0, 0.0);
         (self.in_flight, self.overloaded) = (0, false);
         let to = self.ceiling();
         (to != before).then_some(to)

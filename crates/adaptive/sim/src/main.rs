@@ -44,6 +44,7 @@ fn average(scenario: &Scenario, seeds: &[u64], make: Make) -> Outcomes {
         sum.in_flight += one.in_flight / n;
         sum.end += one.end / n;
         sum.highest = sum.highest.max(one.highest);
+        sum.shares.extend(one.shares);
     }
     sum
 }
@@ -52,6 +53,11 @@ fn cell(scenario: &Scenario, o: &Outcomes) -> String {
     match scenario.name {
         "S8" => format!("{:.0}", o.ceiling),
         "S9" => format!("{:.0}·{:.0}", o.good, o.ceiling),
+        "nine" if !o.shares.is_empty() => {
+            let least = o.shares.iter().copied().fold(f64::MAX, f64::min);
+            let most = o.shares.iter().copied().fold(0.0, f64::max);
+            format!("{:.0}·{:.0}·{:.0} ({least:.0}–{most:.0} each)", o.good, o.latency, o.ceiling)
+        }
         "S10" => format!("{:.0}·{:.1}", o.good, o.refused),
         _ => format!("{:.0}·{:.0}·{:.0}", o.good, o.latency, o.ceiling),
     }
@@ -81,8 +87,8 @@ fn charts(folder: &str) -> std::io::Result<()> {
     };
     let drift = scenarios::drift();
     let title =
-        "Ceiling in two hours at twice the load; the knee is at 20 (what is above 200 is cut off)";
-    write("drift", &[panel(title, 200.0, &drift)], drift.seconds)?;
+        "Ceiling in two hours at twice the load; the knee is at 20 (what is above 80 is cut off)";
+    write("drift", &[panel(title, 80.0, &drift)], drift.seconds)?;
 
     let all = scenarios::table();
     let minute =
