@@ -68,13 +68,20 @@ struct Shared {
     queue: ConcurrentQueue<Ended>,
     /// When the controller is run next. Relaxed: it only spares work.
     due: AtomicU64,
-    /// `None` after it has panicked.
-    controller: Mutex<Option<Box<dyn Controller + Send>>>,
+    /// `None` after the controller has panicked.
+    running: Mutex<Option<Running>>,
     // For snapshots. Relaxed: each is read by itself.
     wanted: AtomicUsize,
     samples: AtomicU64,
     lost: AtomicU64,
     failed: AtomicBool,
+}
+
+struct Running {
+    controller: Box<dyn Controller + Send>,
+    /// The end of the request at which the controller moved the ceiling last, and when it was in force.
+    decided: u64,
+    moved: u64,
 }
 
 /// What a request leaves behind when it has ended; times in nanoseconds.
@@ -248,7 +255,7 @@ impl Builder {
                 warm_until: if warm_up.is_zero() { 0 } else { warm_until },
                 queue: ConcurrentQueue::bounded(QUEUE),
                 due: AtomicU64::new(0),
-                controller: Mutex::new(Some(controller)),
+                running: Mutex::new(Some(Running { controller, decided: 0, moved: 0 })),
                 wanted: AtomicUsize::new(wanted),
                 samples: AtomicU64::new(0),
                 lost: AtomicU64::new(0),
@@ -490,51 +497,44 @@ impl Shared {
     /// Runs the controller, unless another thread does.
     #[cold]
     fn run(&self, at: u64) {
-        let mut guard: MutexGuard<'_, _> = match self.controller.try_lock() {
+        let mut guard: MutexGuard<'_, _> = match self.running.try_lock() {
             Ok(guard) => guard,
             // A waker has panicked when the cap was moved; the controller is as it was.
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
             Err(TryLockError::WouldBlock) => return,
         };
         self.due.store(at.saturating_add(EVERY), Relaxed);
-        let Some(controller) = &mut *guard else {
-            while self.queue.pop().is_ok() {}
-            return;
-        };
-        let mut seen = 0;
-        let told = catch_unwind(AssertUnwindSafe(|| {
-            // No more than there is room for: others may go on bringing some.
-            for _ in 0..QUEUE {
-                let Ok(Ended { started, at, in_flight, overload }) = self.queue.pop() else {
-                    break;
-                };
-                seen += 1;
-                let sample = Sample {
-                    started: Duration::from_nanos(started),
-                    latency: Duration::from_nanos(at.saturating_sub(started)),
-                    in_flight: in_flight as usize,
-                    outcome: if overload { Outcome::Overload } else { Outcome::Success },
-                };
-                controller.observe(Duration::from_nanos(at), sample);
+        // No more than there is room for: others may go on bringing some.
+        for _ in 0..QUEUE {
+            let Ok(ended) = self.queue.pop() else { break };
+            let Some(running) = &mut *guard else { continue };
+            match catch_unwind(AssertUnwindSafe(|| running.tell(&ended))) {
+                Ok(None) => {}
+                Ok(Some(to)) => {
+                    self.move_to(to);
+                    (running.decided, running.moved) = (ended.at, nanos(now(&self.limiter)));
+                }
+                Err(panic) => {
+                    // Before the controller goes, whose drop may panic as well.
+                    self.cap.lift();
+                    self.failed.store(true, Relaxed);
+                    #[cfg(feature = "tracing")]
+                    tracing::error!(
+                        limiter = self.limiter.name(),
+                        "the controller has panicked; its cap is lifted"
+                    );
+                    let dead = guard.take();
+                    let _ = catch_unwind(AssertUnwindSafe(|| drop((dead, panic))));
+                }
             }
-            controller.ceiling()
-        }));
-        self.samples.fetch_add(seen, Relaxed);
-        match told {
-            Ok(to) => self.move_to(to),
-            Err(panic) => {
-                // Before the controller, whose drop may panic as well.
-                self.cap.lift();
-                self.failed.store(true, Relaxed);
-                #[cfg(feature = "tracing")]
-                tracing::error!(
-                    limiter = self.limiter.name(),
-                    "the controller panicked; its cap is lifted"
-                );
-                let dead = guard.take();
-                drop(guard);
-                let _ = catch_unwind(AssertUnwindSafe(|| drop((dead, panic))));
-            }
+            self.samples.fetch_add(1, Relaxed);
+        }
+        // The first of all, after a warm-up.
+        if let Some(running) = &*guard
+            && !self.dry_run
+            && self.cap.get().is_none()
+        {
+            self.move_to(running.controller.ceiling());
         }
     }
 
@@ -553,6 +553,23 @@ impl Shared {
                 "the controller wants another ceiling"
             );
         }
+    }
+}
+
+impl Running {
+    fn tell(&mut self, ended: &Ended) -> Option<usize> {
+        let &Ended { mut started, at, in_flight, overload } = ended;
+        let latency = Duration::from_nanos(at.saturating_sub(started));
+        // Between the decision and the move requests have begun under the ceiling before; to the controller
+        // the two are one, so they have begun before both.
+        if (self.decided..self.moved).contains(&started) {
+            started = self.decided.saturating_sub(1);
+        }
+        let outcome = if overload { Outcome::Overload } else { Outcome::Success };
+        let started = Duration::from_nanos(started);
+        let in_flight = in_flight as usize;
+        let sample = Sample { started, latency, in_flight, outcome };
+        self.controller.observe(Duration::from_nanos(at), sample)
     }
 }
 

@@ -6,6 +6,8 @@ use libm::{log, sqrt};
 
 /// How many latencies are kept; further ones are counted.
 const KEPT: usize = 512;
+/// How long an arm lasts at least, in seconds: longer than a thread is usually kept from running.
+const LEAST: f64 = 0.005;
 
 /// The requests that ended while a ceiling was held.
 #[derive(Clone, Debug)]
@@ -149,7 +151,7 @@ impl Arm {
 
     /// Whether this many have been counted, over at least one latency.
     pub(crate) fn has(&self, count: f64) -> bool {
-        self.count >= count && self.time >= self.mean().max(self.settle)
+        self.count >= count && self.time >= self.mean().max(self.settle).max(LEAST)
     }
 
     pub(crate) fn mean(&self) -> f64 {

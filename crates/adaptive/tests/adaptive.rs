@@ -1,8 +1,8 @@
 //! The limiter whose ceiling a controller moves.
 #![cfg(feature = "std")]
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use grmgr::{Handle, Limiter, ManualClock};
@@ -20,8 +20,9 @@ struct Scripted {
 
 impl Controller for Scripted {
     fn observe(&mut self, _: Duration, sample: Sample) -> Option<usize> {
-        self.ceiling = (self.told)(self.ceiling, sample);
-        Some(self.ceiling)
+        let before = self.ceiling;
+        self.ceiling = (self.told)(before, sample);
+        (self.ceiling != before).then_some(self.ceiling)
     }
 
     fn ceiling(&self) -> usize {
@@ -126,7 +127,7 @@ fn a_dry_run_decides_and_moves_nothing() {
 #[test]
 fn a_permit_tells_when_it_began_and_how_it_ended() {
     let (limiter, clock) = limiter(20);
-    let seen = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let seen = Arc::new(Mutex::new(Vec::new()));
     let notes = scripted(20, {
         let seen = seen.clone();
         move |ceiling, sample| {
@@ -158,6 +159,36 @@ fn a_permit_tells_when_it_began_and_how_it_ended() {
         sample(9, 1, 1, Outcome::Success),
     ];
     assert_eq!(*seen.lock().unwrap(), wanted, "what is dropped or ignored is not told");
+}
+
+#[test]
+fn what_began_before_a_move_was_in_force_has_begun_before_it_was_decided() {
+    let (limiter, clock) = limiter(20);
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let this = Arc::new(OnceLock::<Adaptive>::new());
+    let between = Arc::new(OnceLock::new());
+    let notes = scripted(20, {
+        let (seen, clock) = (seen.clone(), clock.clone());
+        let (this, between) = (this.clone(), between.clone());
+        move |ceiling, sample| {
+            seen.lock().unwrap().push((sample.started, sample.latency));
+            // Thinking takes time, in which another request begins.
+            clock.advance(2 * TICK);
+            between.get_or_init(|| this.get().unwrap().started());
+            clock.advance(2 * TICK);
+            ceiling - 1
+        }
+    });
+    let adaptive = Adaptive::builder(limiter).controller(notes).build().unwrap();
+    this.set(adaptive.clone()).unwrap();
+    let first = adaptive.started();
+    clock.advance(TICK);
+    // It ends, and the controller decides, at 2. The other begins at 4. The move is in force at 6.
+    adaptive.record(first, Outcome::Success);
+    clock.advance(TICK);
+    adaptive.record(*between.get().unwrap(), Outcome::Success);
+    let just_before = 2 * TICK - Duration::from_nanos(1);
+    assert_eq!(*seen.lock().unwrap(), [(TICK, TICK), (just_before, 3 * TICK)]);
 }
 
 #[test]
