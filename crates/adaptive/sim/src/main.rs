@@ -192,6 +192,13 @@ mod tests {
     }
 
     #[test]
+    fn clients_of_one_server_do_not_push_one_another_up() {
+        let o = world::run(&scenarios::nine(), UNSEEN[1], EXPERIMENT);
+        // Seventeen seconds if each looked at its own steps only.
+        assert!(o.good > 290.0 && o.latency < 800.0, "{} good, {} ms", o.good, o.latency);
+    }
+
+    #[test]
     fn the_same_seed_gives_the_same_run() {
         let scenario = &scenarios::table()[1];
         let (one, two) = (world::run(scenario, 7, EXPERIMENT), world::run(scenario, 7, EXPERIMENT));
