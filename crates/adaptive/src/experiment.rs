@@ -31,8 +31,7 @@ const BACK: f64 = 0.4;
 /// there it goes. What is less certain moves it less. Then it rests, longer each time that nothing has
 /// moved (at most 20 s); a clear change of the latency ends the rest.
 ///
-/// At first, after a jump of the latency, and when two experiments in a row point past their arms, it searches: by
-/// factors of two, until the knee is between two of them.
+/// At first, and after a jump of the latency, it searches: by factors of two, until the knee is between two of them.
 ///
 /// No latency is remembered as the normal one, so there is none to drift with. The one thing that it
 /// carries along is how latency has gone since its own last steps up: they have to pay together. That
@@ -66,8 +65,6 @@ pub struct Experiment {
     block: f64,
     /// How many blocks long the next rest is.
     rest: f64,
-    /// Blocks in a row that pointed past one of their arms: up if positive.
-    streak: i32,
     /// Which way the last move went.
     upwards: bool,
     /// A ceiling from which it went up, the mean latency there, and the variance of its logarithm.
@@ -92,8 +89,6 @@ enum Way {
     /// The second arm: lower.
     Look,
     Up,
-    /// Up, but where from has to be measured first.
-    UpFrom,
     Down,
 }
 
@@ -130,7 +125,6 @@ impl Experiment {
             settle: 0.0,
             block: 0.0,
             rest: 1.0,
-            streak: 0,
             upwards: true,
             ledger: None,
             pressure: Pressure::default(),
@@ -202,8 +196,8 @@ impl Experiment {
         self.pressure = Pressure { since: self.now, ..Pressure::default() };
     }
 
-    fn search(&mut self, way: Way) {
-        self.phase = Phase::Search(way);
+    fn search(&mut self) {
+        self.phase = Phase::Search(Way::Start);
         self.hold(self.bounds.round(self.about));
     }
 
@@ -237,7 +231,7 @@ impl Experiment {
     /// The knee is between two arms of a search: goes there, and looks closer.
     fn land(&mut self, about: f64) {
         self.about = self.bounds.round(about) as f64;
-        (self.streak, self.rest) = (0, 1.0);
+        self.rest = 1.0;
         self.start_block();
     }
 
@@ -264,10 +258,6 @@ impl Experiment {
                     self.phase = Phase::Search(Way::Look);
                     self.hold(below);
                 }
-            }
-            Way::UpFrom => {
-                core::mem::swap(&mut self.arm, &mut self.low);
-                self.step_up(here);
             }
             Way::Look | Way::Down => {
                 core::mem::swap(&mut self.arm, &mut self.low);
@@ -343,8 +333,8 @@ impl Experiment {
                 self.about = used.clamp(low.min(high), high);
                 self.start_rest();
             }
-            Phase::Search(Way::Start | Way::UpFrom) => self.hold(self.arm.ceiling),
-            Phase::Search(_) => self.search(Way::Start),
+            Phase::Search(Way::Start) => self.hold(self.arm.ceiling),
+            Phase::Search(_) => self.search(),
             Phase::Block { .. } => self.start_rest(),
             Phase::Rest { .. } => {}
         }
@@ -389,7 +379,7 @@ impl Experiment {
             if log(latency / before) - doubt > 0.5 * log(here / from) {
                 self.about = self.bounds.round(from * BACK) as f64;
                 self.ledger = None;
-                (self.streak, self.rest) = (0, 1.0);
+                self.rest = 1.0;
                 return false;
             }
             self.ledger = Some((here, latency, variance));
@@ -411,20 +401,6 @@ impl Experiment {
         let about = exp(log(before) + weight * (wanted - log(before)));
         self.about = about.clamp(self.bounds.clamp(0) as f64, self.bounds.clamp(usize::MAX) as f64);
 
-        let sure = error < 0.2;
-        self.streak = match elasticity {
-            e if sure && e > 0.85 => self.streak.max(0) + 1,
-            e if sure && e < 0.1 => self.streak.min(0) - 1,
-            _ => 0,
-        };
-        if self.streak >= 2 {
-            self.streak = 0;
-            return self.search(Way::UpFrom);
-        }
-        if self.streak <= -2 {
-            self.streak = 0;
-            return self.search(Way::Start);
-        }
         let up = self.about > before;
         let moved = (self.about / before - 1.0).abs() > 0.06
             && self.bounds.round(self.about) != self.bounds.round(before);
@@ -453,8 +429,8 @@ impl Experiment {
                 Some((mean, error)) => {
                     let far = (low.mean - mean).abs() > 4.0 * (low.error + error);
                     if far && low.mean > 1.25 * mean {
-                        (self.rest, self.streak) = (1.0, 0);
-                        return self.search(Way::Start);
+                        self.rest = 1.0;
+                        return self.search();
                     }
                     if far && low.mean < 0.8 * mean {
                         self.rest = 1.0;
