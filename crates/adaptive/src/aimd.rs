@@ -20,6 +20,7 @@ use crate::controller::{Bounds, Controller, Sample, seconds};
 pub struct Aimd {
     bounds: Bounds,
     ceiling: usize,
+    now: f64,
     ends: Option<f64>,
     seen: usize,
     overloads: usize,
@@ -36,7 +37,7 @@ impl Aimd {
     pub fn new(ceiling: usize) -> Self {
         let bounds = Bounds::DEFAULT;
         let ceiling = bounds.clamp(ceiling);
-        Self { bounds, ceiling, ends: None, seen: 0, overloads: 0, in_flight: 0 }
+        Self { bounds, ceiling, now: 0.0, ends: None, seen: 0, overloads: 0, in_flight: 0 }
     }
 
     /// Sets the lowest ceiling, at least 1.
@@ -72,7 +73,8 @@ impl Controller for Aimd {
         self.seen += 1;
         self.overloads += usize::from(sample.outcome.is_overload());
         self.in_flight = self.in_flight.max(sample.in_flight);
-        let now = seconds(now);
+        self.now = seconds(now).max(self.now);
+        let now = self.now;
         let ends = *self.ends.get_or_insert(now + 1.0);
         if now < ends || self.seen < 10 {
             return None;
@@ -85,7 +87,7 @@ impl Controller for Aimd {
             self.ceiling
         };
         let moved = to != self.ceiling;
-        *self = Self { bounds: self.bounds, ..Self::new(1) };
+        *self = Self { bounds: self.bounds, now, ..Self::new(1) };
         self.ceiling = to;
         self.ends = Some(now + 1.0);
         moved.then_some(to)

@@ -25,6 +25,7 @@ pub struct Vegas {
     no_load: f64,
     probes: f64,
     jitter: f64,
+    now: f64,
     ends: Option<f64>,
     seen: usize,
     sum: f64,
@@ -48,6 +49,7 @@ impl Vegas {
             no_load: 0.0,
             probes: 0.0,
             jitter: 0.75,
+            now: 0.0,
             ends: None,
             seen: 0,
             sum: 0.0,
@@ -128,7 +130,8 @@ impl Controller for Vegas {
         if sample.outcome == crate::Outcome::Ignored {
             return None;
         }
-        let now = seconds(now);
+        self.now = seconds(now).max(self.now);
+        let now = self.now;
         let latency = seconds(sample.latency).max(1e-9);
         self.overloaded |= sample.outcome.is_overload();
         self.seen += 1;

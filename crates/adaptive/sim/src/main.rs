@@ -185,6 +185,30 @@ mod tests {
     }
 
     #[test]
+    fn finds_the_knee_in_seconds_from_far_below_and_from_far_above() {
+        let scenarios = scenarios::table();
+        for (name, least, most) in [("S2", 191.0, 125.0), ("S3", 194.0, 250.0)] {
+            let scenario = scenarios.iter().find(|s| s.name == name).unwrap();
+            let o = world::run(scenario, UNSEEN[1], EXPERIMENT);
+            assert!(o.good >= least && o.latency <= most, "{name}: {}, {} ms", o.good, o.latency);
+            let late = o.course.iter().filter(|second| second.0 > 12.0);
+            assert!(late.clone().all(|second| (16..=27).contains(&second.1)), "{name}");
+        }
+    }
+
+    #[test]
+    fn comes_down_at_once_when_the_latency_jumps() {
+        let scenarios = scenarios::table();
+        let scenario = scenarios.iter().find(|s| s.name == "S6").unwrap();
+        for seed in UNSEEN {
+            let course = world::run(scenario, seed, EXPERIMENT).course;
+            // From 20 workers to 5 at 450 s, where a request in line takes 0.4 s.
+            let soon = course.iter().find(|second| second.0 >= 458.0).unwrap();
+            assert!(soon.1 <= 8, "seed {seed}: {} after 8 s", soon.1);
+        }
+    }
+
+    #[test]
     fn two_hours_bring_no_drift() {
         let o = world::run(&scenarios::drift(), UNSEEN[1], EXPERIMENT);
         assert!((16.0..=24.0).contains(&o.end), "ended at {}", o.end);
