@@ -116,7 +116,7 @@ impl Experiment {
         let ceiling = bounds.clamp(ceiling);
         let mut this = Self {
             bounds,
-            worth: 0.22,
+            worth: 0.2,
             lots: Lots(0),
             about: ceiling as f64,
             phase: Phase::Search(Way::Start),
@@ -158,9 +158,9 @@ impl Experiment {
         self.within()
     }
 
-    /// Sets what more concurrency must bring to be worth it, from 0.1 to 0.9; 0.22 if not set.
+    /// Sets what more concurrency must bring to be worth it, from 0.1 to 0.9; 0.2 if not set.
     ///
-    /// With 0.22, ten percent more concurrency must bring 2.2 percent more work. Less tolerates a longer
+    /// With 0.2, ten percent more concurrency must bring 2 percent more work. Less tolerates a longer
     /// queue at the server, more a few idle workers.
     ///
     /// ```
@@ -169,7 +169,7 @@ impl Experiment {
     /// # let _ = latency_first.ceiling();
     /// ```
     pub fn worth(mut self, worth: f64) -> Self {
-        self.worth = if worth.is_nan() { 0.22 } else { worth.clamp(0.1, 0.9) };
+        self.worth = if worth.is_nan() { 0.2 } else { worth.clamp(0.1, 0.9) };
         self
     }
 
@@ -426,7 +426,7 @@ impl Experiment {
     }
 
     fn on_rest(&mut self, until: f64, looked: bool) {
-        if self.arm.has(self.arm.ceiling.max(20) as f64) {
+        if self.arm.has(self.arm.ceiling.max(40) as f64) {
             let filled = self.arm.filled();
             if filled {
                 let low = self.arm.low();
@@ -458,7 +458,7 @@ impl Experiment {
 
     fn is_far(&self, low: Low, test: impl Fn(f64, f64) -> bool) -> bool {
         self.usual.is_some_and(|usual| {
-            (low.mean - usual.mean).abs() > 4.0 * (low.error + usual.error)
+            (low.mean - usual.mean).abs() > 6.0 * (low.error + usual.error)
                 && test(low.mean, usual.mean)
         })
     }
