@@ -19,7 +19,6 @@ pub(crate) struct Arm {
     settle: f64,
     /// Since when it counts.
     begun: Option<f64>,
-    last: f64,
     /// Requests that began under this ceiling and filled it, and those that did not.
     full: u32,
     short: u32,
@@ -35,7 +34,7 @@ pub(crate) struct Arm {
     latencies: Vec<f64>,
 }
 
-/// The mean of the lower half of latencies, and its standard error.
+/// The mean of the lower three quarters of latencies, and its standard error.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Low {
     pub(crate) mean: f64,
@@ -44,44 +43,23 @@ pub(crate) struct Low {
 
 impl Arm {
     pub(crate) fn new() -> Self {
-        Self {
-            ceiling: 1,
-            opened: 0.0,
-            settle: 0.0,
-            begun: None,
-            last: 0.0,
-            full: 0,
-            short: 0,
-            count: 0.0,
-            time: 0.0,
-            flight: 0.0,
-            own: 0.0,
-            stretches: 0.0,
-            sum: 0.0,
-            squares: 0.0,
-            latencies: Vec::with_capacity(KEPT),
-        }
+        Self { latencies: Vec::with_capacity(KEPT), ..Self::empty() }
     }
 
     /// Begins anew, with a ceiling that is held from `now` on.
     pub(crate) fn open(&mut self, ceiling: usize, now: f64, settle: f64) {
         let mut latencies = core::mem::take(&mut self.latencies);
         latencies.clear();
-        *self = Self { ceiling, opened: now, settle, last: now, latencies, ..Self::empty() };
+        *self = Self { ceiling, opened: now, settle, latencies, ..Self::empty() };
     }
 
     /// Without room for latencies, so that nothing is allocated.
-    fn empty() -> Self {
-        Self { latencies: Vec::new(), ..Self::zero() }
-    }
-
-    const fn zero() -> Self {
+    const fn empty() -> Self {
         Self {
             ceiling: 1,
             opened: 0.0,
             settle: 0.0,
             begun: None,
-            last: 0.0,
             full: 0,
             short: 0,
             count: 0.0,
@@ -106,11 +84,9 @@ impl Arm {
         let Some(begun) = self.begun else {
             if own && fills && now - self.opened >= self.settle {
                 self.begun = Some(now);
-                self.last = now;
             }
             return;
         };
-        self.last = now;
         self.time = now - begun;
         self.count += 1.0;
         if own {
@@ -198,16 +174,16 @@ impl Arm {
     pub(crate) fn low(&mut self) -> Low {
         self.latencies.sort_unstable_by(f64::total_cmp);
         let n = self.latencies.len();
-        let half = n - n / 4;
-        if half == 0 {
+        let kept = n - n / 4;
+        if kept == 0 {
             return Low { mean: 1e-9, error: 0.0 };
         }
-        let lower = &self.latencies[..half];
-        let mean = lower.iter().sum::<f64>() / half as f64;
+        let lower = &self.latencies[..kept];
+        let mean = lower.iter().sum::<f64>() / kept as f64;
         // The variance of a trimmed mean: that of the values, those above the cut pulled down to it.
-        let cut = lower[half - 1];
-        let above = (n - half) as f64;
-        let pulled = (mean * half as f64 + cut * above) / n as f64;
+        let cut = lower[kept - 1];
+        let above = (n - kept) as f64;
+        let pulled = (mean * kept as f64 + cut * above) / n as f64;
         let squares = lower.iter().map(|x| (x - pulled) * (x - pulled)).sum::<f64>()
             + above * (cut - pulled) * (cut - pulled);
         let error = sqrt(squares / n as f64 / n as f64) / 0.75;
@@ -226,11 +202,11 @@ pub(crate) struct Finding {
 
 /// Compares two arms; `None` if there is too little between them.
 ///
-/// The throughputs alone give an answer that is right and noisy. The lower halves of the latencies give
-/// bounds that are sharp. If requests wait, those that are quick wait as well. So the change of the lower half
-/// is at least the change of the wait, if the wait is the same for all (a queue), and the
-/// relative change of the lower half at least the relative change of all, if all get slower alike (a
-/// shared processor). Between the two the throughputs decide.
+/// The throughputs alone give an answer that is right, and noisy where few slow requests decide. What the quick
+/// ones take, the lower three quarters of the latencies, is hardly noisy. In a queue they wait as long as the others
+/// do; so the change of their mean is the change of the wait. On a processor that is shared all get
+/// slower in proportion; so the relative change of their mean is that of all. Which of the two it is cannot be
+/// told, but the answer lies between them, and there the throughputs decide.
 pub(crate) fn compare(low: &mut Arm, high: &mut Arm) -> Option<Finding> {
     let planned = log(high.ceiling as f64 / low.ceiling as f64);
     let between = log(high.in_flight() / low.in_flight());

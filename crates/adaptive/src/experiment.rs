@@ -56,6 +56,9 @@ pub struct Experiment {
     about: f64,
     phase: Phase,
     now: f64,
+    /// The ceiling in force.
+    held: usize,
+    /// What is measured under it.
     arm: Arm,
     low: Arm,
     high: Arm,
@@ -121,6 +124,7 @@ impl Experiment {
             about: ceiling as f64,
             phase: Phase::Search(Way::Start),
             now: 0.0,
+            held: ceiling,
             arm: Arm::new(),
             low: Arm::new(),
             high: Arm::new(),
@@ -187,15 +191,17 @@ impl Experiment {
 
     fn within(mut self) -> Self {
         let ceiling = self.bounds.round(self.about);
-        self.about = ceiling as f64;
+        (self.about, self.held) = (ceiling as f64, ceiling);
         self.arm.open(ceiling, self.now, 0.0);
         self
     }
 
     /// Holds another ceiling from now on.
     fn hold(&mut self, ceiling: usize) {
-        let settle = if ceiling == self.arm.ceiling { 0.0 } else { self.settle };
-        self.arm.open(self.bounds.clamp(ceiling), self.now, settle);
+        let ceiling = self.bounds.clamp(ceiling);
+        let settle = if ceiling == self.held { 0.0 } else { self.settle };
+        self.held = ceiling;
+        self.arm.open(ceiling, self.now, settle);
         self.pressure = Pressure { since: self.now, ..Pressure::default() };
     }
 
@@ -495,7 +501,7 @@ impl Controller for Experiment {
         if sample.outcome == Outcome::Ignored {
             return None;
         }
-        let before = self.arm.ceiling;
+        let before = self.held;
         self.now = seconds(now).max(self.now);
         let latency = seconds(sample.latency).clamp(1e-9, 1e6);
         let started = seconds(sample.started).min(self.now);
@@ -509,8 +515,7 @@ impl Controller for Experiment {
             }
             if pressure.seen >= 20.0 && pressure.overloads > 0.05 * pressure.seen {
                 self.on_overload();
-                let to = self.arm.ceiling;
-                return (to != before).then_some(to);
+                return (self.held != before).then_some(self.held);
             }
             if pressure.seen >= 400.0 {
                 *pressure = Pressure { since: self.now, ..Pressure::default() };
@@ -535,11 +540,10 @@ impl Controller for Experiment {
                 }
             }
         }
-        let to = self.arm.ceiling;
-        (to != before).then_some(to)
+        (self.held != before).then_some(self.held)
     }
 
     fn ceiling(&self) -> usize {
-        self.arm.ceiling
+        self.held
     }
 }
