@@ -159,17 +159,19 @@ fn main() {
 mod tests {
     use super::*;
 
-    /// The claim of the README, on a seed that was not used for tuning.
+    /// The claim of the README is 97 % and 1.25. What is reached is better, and shall not get worse unseen.
     #[test]
     fn reaches_capacity_without_much_of_a_queue() {
         for scenario in scenarios::table() {
             let (least, most) = match scenario.name {
-                "S1" | "S4" | "S6" | "S7" => (0.97, 1.25),
-                // 96.9 % on five seeds.
-                "S5" => (0.95, 1.25),
+                "S1" => (0.99, 1.13),
+                "S4" => (0.98, 1.12),
+                "S5" => (0.975, 1.1),
+                "S6" => (0.975, 1.16),
+                "S7" => (0.985, 1.17),
                 _ => continue,
             };
-            let o = world::run(&scenario, UNSEEN[1], EXPERIMENT);
+            let o = average(&scenario, &UNSEEN, EXPERIMENT);
             let (good, latency, _) = scenario.ideal;
             assert!(o.good >= least * good, "{}: {} a second", scenario.name, o.good);
             assert!(o.latency <= most * latency, "{}: {} ms", scenario.name, o.latency);
@@ -187,7 +189,7 @@ mod tests {
     #[test]
     fn finds_the_knee_in_seconds_from_far_below_and_from_far_above() {
         let scenarios = scenarios::table();
-        for (name, least, most) in [("S2", 191.0, 125.0), ("S3", 194.0, 250.0)] {
+        for (name, least, most) in [("S2", 192.0, 113.0), ("S3", 194.0, 215.0)] {
             let scenario = scenarios.iter().find(|s| s.name == name).unwrap();
             let o = world::run(scenario, UNSEEN[1], EXPERIMENT);
             assert!(o.good >= least && o.latency <= most, "{name}: {}, {} ms", o.good, o.latency);
