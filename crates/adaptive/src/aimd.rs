@@ -67,13 +67,13 @@ impl Aimd {
 
 impl Controller for Aimd {
     fn observe(&mut self, now: Duration, sample: Sample) -> Option<usize> {
+        self.now = seconds(now).max(self.now);
         if sample.outcome == crate::Outcome::Ignored {
             return None;
         }
         self.seen += 1;
         self.overloads += usize::from(sample.outcome.is_overload());
         self.in_flight = self.in_flight.max(sample.in_flight);
-        self.now = seconds(now).max(self.now);
         let now = self.now;
         let ends = *self.ends.get_or_insert(now + 1.0);
         if now < ends || self.seen < 10 {

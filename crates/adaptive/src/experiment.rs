@@ -498,11 +498,11 @@ fn between(low: &Arm, high: &Arm, elasticity: f64) -> f64 {
 
 impl Controller for Experiment {
     fn observe(&mut self, now: Duration, sample: Sample) -> Option<usize> {
+        self.now = seconds(now).max(self.now);
         if sample.outcome == Outcome::Ignored {
             return None;
         }
         let before = self.held;
-        self.now = seconds(now).max(self.now);
         let latency = seconds(sample.latency).clamp(1e-9, 1e6);
         let started = seconds(sample.started).min(self.now);
         if started >= self.pressure.since {

@@ -127,10 +127,10 @@ impl Vegas {
 
 impl Controller for Vegas {
     fn observe(&mut self, now: Duration, sample: Sample) -> Option<usize> {
+        self.now = seconds(now).max(self.now);
         if sample.outcome == crate::Outcome::Ignored {
             return None;
         }
-        self.now = seconds(now).max(self.now);
         let now = self.now;
         let latency = seconds(sample.latency).max(1e-9);
         self.overloaded |= sample.outcome.is_overload();
