@@ -35,7 +35,7 @@ pub(crate) struct Arm {
 }
 
 /// The mean of the lower three quarters of latencies, and its standard error.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Low {
     pub(crate) mean: f64,
     pub(crate) error: f64,
@@ -244,4 +244,63 @@ pub(crate) fn compare(low: &mut Arm, high: &mut Arm) -> Option<Finding> {
     };
     let elasticity = elasticity.clamp(0.0, 1.0);
     (elasticity.is_finite() && error.is_finite()).then_some(Finding { elasticity, error })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An arm that was full all the time, with these latencies in turn.
+    fn full(ceiling: usize, count: u32, latency: impl Fn(u32) -> f64) -> Arm {
+        let mut arm = Arm::new();
+        arm.open(ceiling, 0.0, 0.0);
+        let mut now = 1.0;
+        for i in 0..=count {
+            let latency = latency(i);
+            arm.add(now, now, latency, ceiling);
+            now += latency / ceiling as f64;
+        }
+        arm
+    }
+
+    fn elasticity(mut low: Arm, mut high: Arm) -> f64 {
+        compare(&mut low, &mut high).unwrap().elasticity
+    }
+
+    #[test]
+    fn it_is_one_below_the_knee_and_none_above_it() {
+        let below = |ceiling| full(ceiling, 200, |_| 0.1);
+        assert!(elasticity(below(17), below(23)) > 0.99);
+        let above = |ceiling: usize| full(ceiling, 200, move |_| 0.005 * ceiling as f64);
+        assert!(elasticity(above(25), above(33)) < 0.01);
+        // The knee is at 20, in the middle between the two.
+        assert!((elasticity(below(17), above(23)) - 0.54).abs() < 0.02);
+    }
+
+    #[test]
+    fn a_queue_is_seen_although_a_few_slow_requests_hide_it() {
+        // Every tenth is slow, and they do not come evenly. All wait for 20 ms under the higher ceiling.
+        let slow = |i: u32| if i % 10 == 3 { 0.5 } else { 0.02 };
+        let slower = |i: u32| if i % 12 == 3 { 0.5 } else { 0.02 } + 0.02;
+        let mut low = full(17, 96, slow);
+        let mut high = full(23, 96, slower);
+        let found = compare(&mut low, &mut high).unwrap();
+        assert!(found.error < 0.3 && found.elasticity < 0.2, "{found:?}");
+    }
+
+    #[test]
+    fn where_only_some_requests_wait_the_throughputs_decide() {
+        // A fifth goes to a server that is full, and takes up what is more in flight.
+        let low = full(20, 400, |_| 0.1);
+        let high = full(26, 400, |i| if i % 5 == 0 { 0.25 } else { 0.1 });
+        assert!(elasticity(low, high) < 0.3);
+    }
+
+    #[test]
+    fn too_little_between_the_arms_says_nothing() {
+        let mut low = full(17, 100, |_| 0.1);
+        let mut high = full(23, 100, |_| 0.1);
+        high.flight *= 18.0 / 23.0;
+        assert!(compare(&mut low, &mut high).is_none());
+    }
 }

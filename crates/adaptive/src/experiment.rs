@@ -72,8 +72,6 @@ pub struct Experiment {
     upwards: bool,
     /// A ceiling from which it went up, the mean latency there, and the variance of its logarithm.
     ledger: Option<(f64, f64, f64)>,
-    /// The lower part of the latencies when the last rest began.
-    usual: Option<Low>,
     pressure: Pressure,
 }
 
@@ -84,7 +82,7 @@ enum Phase {
     /// Near arms in the order low, high, high, low; the two in the middle are one.
     Block { turn: u8, round: u32, since: f64 },
     /// Nothing moves, and latencies are watched.
-    Rest { until: f64, looked: bool },
+    Rest { until: f64, usual: Option<Low> },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -133,7 +131,6 @@ impl Experiment {
             rest: 1.0,
             upwards: true,
             ledger: None,
-            usual: None,
             pressure: Pressure::default(),
         };
         this.arm.open(ceiling, 0.0, 0.0);
@@ -206,7 +203,7 @@ impl Experiment {
     }
 
     fn search(&mut self) {
-        (self.usual, self.rest) = (None, 1.0);
+        self.rest = 1.0;
         self.phase = Phase::Search(Way::Start);
         self.hold(self.bounds.round(self.about));
     }
@@ -234,7 +231,7 @@ impl Experiment {
         let jitter = 0.8 + 0.4 * self.lots.draw();
         let least = (2.0 * self.settle).min(LONGEST_REST);
         let length = (self.rest * self.block).clamp(least, LONGEST_REST) * jitter;
-        self.phase = Phase::Rest { until: self.now + length, looked: false };
+        self.phase = Phase::Rest { until: self.now + length, usual: None };
         self.hold(self.bounds.round(self.about));
     }
 
@@ -360,10 +357,6 @@ impl Experiment {
             return self.hold(next);
         }
         self.settle = self.low.settled_after().max(self.high.settled_after());
-        let low = self.low.low();
-        if self.jumped(low) {
-            return self.search();
-        }
         let Some(found) = compare(&mut self.low, &mut self.high) else {
             return self.start_rest();
         };
@@ -431,19 +424,21 @@ impl Experiment {
         self.start_rest();
     }
 
-    fn on_rest(&mut self, until: f64, looked: bool) {
+    fn on_rest(&mut self, until: f64, usual: Option<Low>) {
         if self.arm.has(self.arm.ceiling.max(40) as f64) {
-            let filled = self.arm.filled();
-            if filled {
+            if self.arm.filled() {
                 let low = self.arm.low();
-                if !looked {
-                    self.usual = Some(low);
-                    self.phase = Phase::Rest { until, looked: true };
-                } else if self.jumped(low) {
-                    return self.search();
-                } else if self.is_far(low, |low, usual| low < 0.8 * usual) {
-                    self.rest = 1.0;
-                    return self.start_block();
+                let usual = usual.unwrap_or(low);
+                self.phase = Phase::Rest { until, usual: Some(usual) };
+                if (low.mean - usual.mean).abs() > 6.0 * (low.error + usual.error) {
+                    // Much longer: the knee may be anywhere. Much shorter: it has gone up.
+                    if low.mean > 1.25 * usual.mean {
+                        return self.search();
+                    }
+                    if low.mean < 0.8 * usual.mean {
+                        self.rest = 1.0;
+                        return self.start_block();
+                    }
                 }
                 if self.now >= until {
                     return self.start_block();
@@ -455,18 +450,6 @@ impl Experiment {
             let ceiling = self.arm.ceiling;
             self.arm.open(ceiling, self.now, 0.0);
         }
-    }
-
-    /// Whether latencies are so much longer than in the last rest that the knee may be anywhere.
-    fn jumped(&self, low: Low) -> bool {
-        self.is_far(low, |low, usual| low > 1.25 * usual)
-    }
-
-    fn is_far(&self, low: Low, test: impl Fn(f64, f64) -> bool) -> bool {
-        self.usual.is_some_and(|usual| {
-            (low.mean - usual.mean).abs() > 6.0 * (low.error + usual.error)
-                && test(low.mean, usual.mean)
-        })
     }
 
     /// More than a twentieth of at least 20 requests met overload.
@@ -526,7 +509,7 @@ impl Controller for Experiment {
         }
         self.arm.add(self.now, started, latency, sample.in_flight);
         match self.phase {
-            Phase::Rest { until, looked } => self.on_rest(until, looked),
+            Phase::Rest { until, usual } => self.on_rest(until, usual),
             _ if self.arm.starved() => self.on_starved(),
             Phase::Search(way) => {
                 if self.arm.has(self.needed()) {
