@@ -3,8 +3,6 @@
 //! `own`: only the experiments, on the seeds that were used for tuning. `trace SCENARIO [SEED]`: each second's
 //! ceiling and completions. `charts FOLDER`: the drift of two hours, and the ways to the knee, as SVG.
 
-#![allow(unreachable_pub)]
-
 mod chart;
 mod peers;
 mod scenarios;

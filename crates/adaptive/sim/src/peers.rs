@@ -20,7 +20,7 @@ fn moved(before: usize, to: usize) -> Option<usize> {
 
 /// Netflix concurrency-limits 0.5.3, `AIMDLimit`: × 0.9 for a drop or more than 5 s, else + 1.
 #[derive(Debug)]
-pub struct Aimd(pub f64);
+pub(crate) struct Aimd(pub(crate) f64);
 
 impl Controller for Aimd {
     fn observe(&mut self, _: Duration, sample: Sample) -> Option<usize> {
@@ -42,14 +42,14 @@ impl Controller for Aimd {
 /// Netflix concurrency-limits 0.5.3, `Gradient2Limit` (smoothing 0.2, queue 4, long window 600, tolerance
 /// 1.5), on every sample or in windows of 1 s.
 #[derive(Debug)]
-pub struct Gradient2 {
+pub(crate) struct Gradient2 {
     limit: f64,
     long: f64,
     count: f64,
 }
 
 impl Gradient2 {
-    pub fn new(start: usize) -> Self {
+    pub(crate) fn new(start: usize) -> Self {
         Self { limit: start as f64, long: 0.0, count: 0.0 }
     }
 }
@@ -87,7 +87,7 @@ impl Controller for Gradient2 {
 
 /// Netflix concurrency-limits 0.5.3, `WindowedLimit`: the mean of at least 1 s and 10 samples goes to the limit.
 #[derive(Debug)]
-pub struct Windowed<C> {
+pub(crate) struct Windowed<C> {
     inner: C,
     ends: f64,
     count: u32,
@@ -96,7 +96,7 @@ pub struct Windowed<C> {
 }
 
 impl<C> Windowed<C> {
-    pub fn new(inner: C) -> Self {
+    pub(crate) fn new(inner: C) -> Self {
         Self { inner, ends: 1.0, count: 0, sum: 0.0, in_flight: 0 }
     }
 }
@@ -127,7 +127,7 @@ impl<C: Controller> Controller for Windowed<C> {
 /// Envoy 1.30, the gradient controller of `adaptive_concurrency`: every 60 s (jitter 10 %) a ceiling of 3
 /// for 50 requests to measure the least latency, buffer 25 %, median of each 100 ms.
 #[derive(Debug)]
-pub struct Envoy {
+pub(crate) struct Envoy {
     limit: f64,
     held: f64,
     /// While the least latency is measured.
@@ -142,7 +142,7 @@ pub struct Envoy {
 }
 
 impl Envoy {
-    pub fn new(start: usize, seed: u64) -> Self {
+    pub(crate) fn new(start: usize, seed: u64) -> Self {
         Self {
             limit: 3.0,
             held: start as f64,
@@ -213,7 +213,7 @@ impl Controller for Envoy {
 
 /// Vector 0.40, adaptive request concurrency: alpha 0.4, × 0.9, deviation scale 2.5.
 #[derive(Debug)]
-pub struct Arc {
+pub(crate) struct Arc {
     limit: usize,
     past: Option<(f64, f64)>,
     next: f64,
@@ -224,7 +224,7 @@ pub struct Arc {
 }
 
 impl Arc {
-    pub fn new(start: usize) -> Self {
+    pub(crate) fn new(start: usize) -> Self {
         Self {
             limit: start,
             past: None,
@@ -286,7 +286,7 @@ impl Controller for Arc {
 /// failsafe-go 0.7, its adaptive limiter: p90 of at least 1 s and 50 samples, median of 5, averages over 5
 /// and over 10, correlations over 50.
 #[derive(Debug)]
-pub struct Failsafe {
+pub(crate) struct Failsafe {
     limit: f64,
     latencies: Vec<f64>,
     in_flight: usize,
@@ -324,7 +324,7 @@ impl Average {
 }
 
 impl Failsafe {
-    pub fn new(start: usize) -> Self {
+    pub(crate) fn new(start: usize) -> Self {
         Self {
             limit: start as f64,
             latencies: Vec::new(),

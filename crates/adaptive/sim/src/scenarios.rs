@@ -20,7 +20,7 @@ const BASE: Scenario = Scenario {
     ideal: (200.0, 100.0, 20.0),
 };
 
-pub fn table() -> Vec<Scenario> {
+pub(crate) fn table() -> Vec<Scenario> {
     vec![
         Scenario { name: "S1", what: "load 2 ×, c 20, 100 ms, 30 min", ..BASE },
         Scenario {
@@ -91,7 +91,7 @@ pub fn table() -> Vec<Scenario> {
 }
 
 /// Vector's, with what its own tests allow its own controller: mean and maximum of the limit.
-pub fn vector() -> Vec<(Scenario, &'static str)> {
+pub(crate) fn vector() -> Vec<(Scenario, &'static str)> {
     let link = |delay, scale, knee, knee_exp, jitter| Scenario {
         service: Service::Vector { delay, scale, knee, knee_exp, jitter },
         workers: &[(0.0, MANY)],
@@ -152,7 +152,7 @@ pub fn vector() -> Vec<(Scenario, &'static str)> {
     ]
 }
 
-pub fn steps() -> Scenario {
+pub(crate) fn steps() -> Scenario {
     Scenario {
         name: "steps",
         what: "150 rps, 40 ms, workers 4 … 1 … 4",
@@ -175,7 +175,7 @@ pub fn steps() -> Scenario {
     }
 }
 
-pub fn nine() -> Scenario {
+pub(crate) fn nine() -> Scenario {
     Scenario {
         name: "nine",
         what: "nine clients × 60 rps on one server of 30",
@@ -187,6 +187,6 @@ pub fn nine() -> Scenario {
     }
 }
 
-pub fn drift() -> Scenario {
+pub(crate) fn drift() -> Scenario {
     Scenario { name: "drift", what: "two hours", seconds: 7200.0, ..BASE }
 }

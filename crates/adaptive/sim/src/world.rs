@@ -8,10 +8,10 @@ use grmgr_adaptive::{Controller, Outcome, Sample};
 
 /// Numbers that look random (splitmix64), so that a seed gives the same run everywhere.
 #[derive(Clone, Debug)]
-pub struct Lots(pub u64);
+pub(crate) struct Lots(pub(crate) u64);
 
 impl Lots {
-    pub fn draw(&mut self) -> f64 {
+    pub(crate) fn draw(&mut self) -> f64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -20,14 +20,14 @@ impl Lots {
     }
 
     /// Exponentially distributed, with mean 1.
-    pub fn exp(&mut self) -> f64 {
+    pub(crate) fn exp(&mut self) -> f64 {
         -(1.0 - self.draw()).ln()
     }
 }
 
 /// How long a worker of the server is busy with a request, in seconds.
 #[derive(Clone, Copy, Debug)]
-pub enum Service {
+pub(crate) enum Service {
     Fixed(f64),
     Exponential(f64),
     /// The share of fast ones, their time, the time of the others.
@@ -64,43 +64,43 @@ impl Service {
 }
 
 #[derive(Clone, Debug)]
-pub struct Scenario {
-    pub name: &'static str,
-    pub what: &'static str,
+pub(crate) struct Scenario {
+    pub(crate) name: &'static str,
+    pub(crate) what: &'static str,
     /// Requests a second of each client.
-    pub rate: f64,
-    pub clients: usize,
-    pub service: Service,
+    pub(crate) rate: f64,
+    pub(crate) clients: usize,
+    pub(crate) service: Service,
     /// From when on there are how many workers.
-    pub workers: &'static [(f64, usize)],
+    pub(crate) workers: &'static [(f64, usize)],
     /// From when on the network takes how long.
-    pub network: &'static [(f64, f64)],
+    pub(crate) network: &'static [(f64, f64)],
     /// The server refuses what would be more than this in it.
-    pub refuses_above: usize,
-    pub start: usize,
-    pub seconds: f64,
+    pub(crate) refuses_above: usize,
+    pub(crate) start: usize,
+    pub(crate) seconds: f64,
     /// What is before is not counted.
-    pub counted_from: f64,
+    pub(crate) counted_from: f64,
     /// Requests in all; 0: no end.
-    pub requests: usize,
+    pub(crate) requests: usize,
     /// What the best ceiling gives: good a second, mean latency in ms, ceiling.
-    pub ideal: (f64, f64, f64),
+    pub(crate) ideal: (f64, f64, f64),
 }
 
 #[derive(Clone, Debug, Default)]
-pub struct Outcomes {
-    pub good: f64,
-    pub refused: f64,
+pub(crate) struct Outcomes {
+    pub(crate) good: f64,
+    pub(crate) refused: f64,
     /// In milliseconds.
-    pub latency: f64,
-    pub ceiling: f64,
-    pub end: f64,
-    pub highest: usize,
-    pub in_flight: f64,
+    pub(crate) latency: f64,
+    pub(crate) ceiling: f64,
+    pub(crate) end: f64,
+    pub(crate) highest: usize,
+    pub(crate) in_flight: f64,
     /// Second, ceiling, completions in that second: one client's.
-    pub course: Vec<(f64, usize, usize)>,
+    pub(crate) course: Vec<(f64, usize, usize)>,
     /// Completions of each client.
-    pub shares: Vec<f64>,
+    pub(crate) shares: Vec<f64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -134,7 +134,7 @@ fn at(seconds: f64) -> u64 {
     (seconds * 1e9) as u64
 }
 
-pub fn run(
+pub(crate) fn run(
     scenario: &Scenario,
     seed: u64,
     make: impl Fn(usize, u64) -> Box<dyn Controller>,
