@@ -2,7 +2,8 @@
 //!
 //! An axum server has a fixed number of workers; each is busy with a request for 50 ms. A client asks it
 //! over HTTP for twice as much as it can do, limited adaptively. While it runs the workers become fewer, and
-//! more again. The program prints what it saw and draws it.
+//! more again. The program prints what it saw and draws it. It fails if the limit has not followed; that is only
+//! judged if it runs for 150 s or longer, as a knee that has gone up is noticed after a rest of up to 24 s.
 //!
 //! ```sh
 //! cargo run --release -p grmgr-adaptive --example moving_knee -- --seconds 90 --chart knee.svg
@@ -60,7 +61,7 @@ struct Args {
 }
 
 fn args() -> Result<Args, Box<dyn Error>> {
-    let mut args = Args { seconds: 60, chart: None };
+    let mut args = Args { seconds: 180, chart: None };
     let mut given = std::env::args().skip(1);
     while let Some(name) = given.next() {
         let value = given.next().ok_or_else(|| format!("{name} needs a value"))?;
@@ -144,7 +145,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
     load.abort();
 
-    // How it was in the second half of each third, when the limit has had time to follow.
+    // How it went in the second half of each third, when the limit has had time to follow.
     let mut well = true;
     let each = ceiling.len() / 3;
     println!("workers  ceiling  requests/s  of capacity");
@@ -186,5 +187,5 @@ async fn main() -> Result<(), Box<dyn Error>> {
         std::fs::write(&path, chart::draw(&panels, seconds as f64))?;
         println!("{path} is drawn");
     }
-    if well { Ok(()) } else { Err("the limit has not followed the knee".into()) }
+    if well || seconds < 150 { Ok(()) } else { Err("the limit has not followed the knee".into()) }
 }
