@@ -345,8 +345,9 @@ fn two_releases_grant_a_large_request_behind_a_unit() {
         let releaser = spawn(move || drop(first));
         drop(second);
         releaser.join().unwrap();
-        assert!(unit.is_woken() && large.is_woken(), "not granted (I17)");
-        run_all(&mut [&mut unit, &mut large]);
+        // The head does what a thread leaves that is tired.
+        assert!(unit.run() && large.is_woken(), "not granted (I17)");
+        run_all(&mut [&mut large]);
         drop((unit.output().unwrap(), large.output().unwrap()));
         assert_at_rest(&limiter, 3);
     });
