@@ -10,7 +10,7 @@ use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use crate::queue::{Queue, Sleep};
-use crate::{Mode, Overloaded, Reason};
+use crate::{Meter, Mode, Overloaded, Reason};
 
 pin_project! {
     /// The future of a [`Limit`](crate::Limit): waits for the permit, then calls the inner service.
@@ -20,35 +20,37 @@ pin_project! {
     ///
     /// # Panics
     ///
-    /// If the inner service does; the permit is given back first. And if it is polled again after it was
-    /// ready.
+    /// If the inner service or a classifier of yours does; the permit is given back first. And if it is
+    /// polled again after it was ready.
     ///
     /// # Cancel safety
     ///
     /// Dropping it in line loses its place and nothing else; the inner service has not been called then.
     /// Dropping it later drops the inner future, then gives the permit back.
-    pub struct ResponseFuture<S, Request, M>
+    pub struct ResponseFuture<S, Request, M, T = ()>
     where
         S: Service<Request>,
         M: Mode<Request, S::Response, S::Error>,
+        T: Meter<S::Response, S::Error>,
     {
         #[pin]
-        stage: Stage<S, Request, S::Future>,
+        stage: Stage<S, Request, S::Future, T::Started>,
         asker: M::Asker,
         mode: M,
+        meter: T,
         retry_after: Duration,
     }
 }
 
 pin_project! {
     #[project = StageProj]
-    enum Stage<S, Request, F> {
+    enum Stage<S, Request, F, B> {
         // Asks for a permit. What it is for comes out with it.
         Asking { limiter: Handle, n: usize, queue: Queue, call: Option<(S, Request)> },
         // In a box: most need not wait, and are the smaller for it.
         InLine { limiter: Handle, wait: Box<Wait>, call: Option<(S, Request)> },
         // The future before the permit: it is to be dropped under it.
-        Working { #[pin] work: F, permit: Option<OwnedPermit> },
+        Working { #[pin] work: F, permit: Option<OwnedPermit>, started: B },
         // No limiter was chosen, or the future is over.
         Over { panicked: bool },
     }
@@ -107,16 +109,17 @@ fn ask(limiter: &Handle, n: usize, queue: &Queue, cx: &mut Context<'_>) -> Asked
     }
 }
 
-impl<S, Request, M> ResponseFuture<S, Request, M>
+impl<S, Request, M, T> ResponseFuture<S, Request, M, T>
 where
     S: Service<Request>,
     M: Mode<Request, S::Response, S::Error>,
+    T: Meter<S::Response, S::Error>,
 {
     pub(crate) fn new(
         picked: Option<(Handle, usize)>,
         queue: Queue,
         call: (S, Request),
-        mode: M,
+        (mode, meter): (M, T),
         retry_after: Duration,
     ) -> Self {
         let asker = mode.asker(&call.1);
@@ -124,14 +127,15 @@ where
             Some((limiter, n)) => Stage::Asking { limiter, n, queue, call: Some(call) },
             None => Stage::Over { panicked: true },
         };
-        Self { stage, asker, mode, retry_after }
+        Self { stage, asker, mode, meter, retry_after }
     }
 }
 
-impl<S, Request, M> Future for ResponseFuture<S, Request, M>
+impl<S, Request, M, T> Future for ResponseFuture<S, Request, M, T>
 where
     S: Service<Request>,
     M: Mode<Request, S::Response, S::Error>,
+    T: Meter<S::Response, S::Error>,
 {
     type Output = Result<M::Response, M::Error>;
 
@@ -142,8 +146,10 @@ where
                 StageProj::Asking { limiter, n, queue, call } => {
                     match ask(limiter, *n, queue, cx) {
                         Asked::Permit(permit) => {
+                            let started = this.meter.started();
                             let work = begin(call);
-                            this.stage.set(Stage::Working { work, permit: Some(permit) });
+                            let permit = Some(permit);
+                            this.stage.set(Stage::Working { work, permit, started });
                             continue;
                         }
                         Asked::Waits(wait) => {
@@ -156,13 +162,14 @@ where
                 }
                 StageProj::InLine { limiter, wait, call } => match ready!(wait.poll(cx)) {
                     Ok(permit) => {
+                        let started = this.meter.started();
                         let work = begin(call);
-                        this.stage.set(Stage::Working { work, permit: Some(permit) });
+                        this.stage.set(Stage::Working { work, permit: Some(permit), started });
                         continue;
                     }
                     Err(reason) => (Some(limiter.clone()), reason),
                 },
-                StageProj::Working { work, permit } => {
+                StageProj::Working { work, permit, started } => {
                     // Held by this call alone, so that it is given back if the service panics and
                     // this future is kept nevertheless.
                     let held = permit.take().expect(POLLED_AGAIN);
@@ -170,9 +177,14 @@ where
                         *permit = Some(held);
                         return Poll::Pending;
                     };
+                    let started = *started;
                     // What the work has kept is part of what the permit is for.
                     this.stage.set(Stage::Over { panicked: false });
-                    return Poll::Ready(this.mode.hand_on(result, held));
+                    let ended = this.meter.ended(started, &result);
+                    let result = this.mode.hand_on(result, held);
+                    // The next request first: it need not wait for this.
+                    this.meter.record(ended);
+                    return Poll::Ready(result);
                 }
                 StageProj::Over { panicked } => {
                     assert!(*panicked, "{POLLED_AGAIN}");
@@ -196,10 +208,11 @@ fn begin<S: Service<Request>, Request>(call: &mut Option<(S, Request)>) -> S::Fu
 
 const POLLED_AGAIN: &str = "a limited request was polled again after it was ready";
 
-impl<S, Request, M> fmt::Debug for ResponseFuture<S, Request, M>
+impl<S, Request, M, T> fmt::Debug for ResponseFuture<S, Request, M, T>
 where
     S: Service<Request>,
     M: Mode<Request, S::Response, S::Error>,
+    T: Meter<S::Response, S::Error>,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (stage, limiter) = match &self.stage {

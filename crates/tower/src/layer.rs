@@ -34,9 +34,10 @@ use crate::{Limit, Overloaded};
 /// [`Overloaded`] error. How many may wait at once is up to the limiter (`max_waiting`).
 #[derive(Clone, Debug)]
 #[must_use = "a layer does nothing until it is put around a service"]
-pub struct LimitLayer<P = Handle, M = Errors> {
+pub struct LimitLayer<P = Handle, M = Errors, T = ()> {
     pick: P,
     mode: M,
+    meter: T,
     queue: Queue,
     retry_after: Duration,
 }
@@ -68,7 +69,7 @@ impl<P> LimitLayer<P> {
     ///
     /// See [`Pick`](crate::Pick) for an example.
     pub fn picking(pick: P) -> Self {
-        Self { pick, mode: Errors(()), queue: Queue::default(), retry_after: RETRY_AFTER }
+        Self::metered(pick, ())
     }
 }
 
@@ -122,7 +123,13 @@ impl<K, L> LimitLayer<PerKey<K, L>> {
     }
 }
 
-impl<P, M> LimitLayer<P, M> {
+impl<P, T> LimitLayer<P, Errors, T> {
+    pub(crate) fn metered(pick: P, meter: T) -> Self {
+        Self { pick, mode: Errors(()), meter, queue: Queue::default(), retry_after: RETRY_AFTER }
+    }
+}
+
+impl<P, M, T> LimitLayer<P, M, T> {
     /// Asks for as many permits as `weight` says, instead of one.
     ///
     /// With 0 a request needs none. One that weighs more than the limiter's `max` is turned away.
@@ -135,9 +142,9 @@ impl<P, M> LimitLayer<P, M> {
     ///
     /// let layer = LimitLayer::new(&MEMORY).weight(|upload: &Vec<u8>| upload.len().div_ceil(1 << 20));
     /// ```
-    pub fn weight<W>(self, weight: W) -> LimitLayer<Weighted<P, W>, M> {
-        let Self { pick, mode, queue, retry_after } = self;
-        LimitLayer { pick: Weighted { pick, weight }, mode, queue, retry_after }
+    pub fn weight<W>(self, weight: W) -> LimitLayer<Weighted<P, W>, M, T> {
+        let Self { pick, mode, meter, queue, retry_after } = self;
+        LimitLayer { pick: Weighted { pick, weight }, mode, meter, queue, retry_after }
     }
 
     /// Turns a request away that has waited this long. The timer is tokio's.
@@ -167,13 +174,13 @@ impl<P, M> LimitLayer<P, M> {
     /// let sleep = |limit| async move { let _ = smol::Timer::after(limit).await; };
     /// let layer = LimitLayer::new(limiter).queue_for_with(Duration::from_millis(100), sleep);
     /// ```
-    pub fn queue_for_with<T>(
+    pub fn queue_for_with<F>(
         mut self,
         limit: Duration,
-        sleep: impl Fn(Duration) -> T + Send + Sync + 'static,
+        sleep: impl Fn(Duration) -> F + Send + Sync + 'static,
     ) -> Self
     where
-        T: Future<Output = ()> + Send + 'static,
+        F: Future<Output = ()> + Send + 'static,
     {
         self.queue = Queue::For(limit, Timer::Own(Arc::new(move |limit| Box::pin(sleep(limit)))));
         self
@@ -206,13 +213,19 @@ impl<P, M> LimitLayer<P, M> {
         self
     }
 
-    fn mode<N>(self, mode: N) -> LimitLayer<P, N> {
-        let Self { pick, mode: _, queue, retry_after } = self;
-        LimitLayer { pick, mode, queue, retry_after }
+    fn mode<N>(self, mode: N) -> LimitLayer<P, N, T> {
+        let Self { pick, mode: _, meter, queue, retry_after } = self;
+        LimitLayer { pick, mode, meter, queue, retry_after }
+    }
+
+    #[cfg(feature = "adaptive")]
+    pub(crate) fn meter<U>(self, meter: impl FnOnce(T) -> U) -> LimitLayer<P, M, U> {
+        let Self { pick, mode, meter: before, queue, retry_after } = self;
+        LimitLayer { pick, mode, meter: meter(before), queue, retry_after }
     }
 }
 
-impl<P> LimitLayer<P, Errors> {
+impl<P, T> LimitLayer<P, Errors, T> {
     /// For HTTP services: sets until when a request keeps its permit.
     ///
     /// With [`Until::Body`], until the last byte of the body has been taken, or the client is gone. A
@@ -224,7 +237,7 @@ impl<P> LimitLayer<P, Errors> {
     /// # let limiter = Limiter::new("downloads", 4);
     /// let layer = LimitLayer::new(limiter).hold(Until::Body);
     /// ```
-    pub fn hold(self, until: Until) -> LimitLayer<P, HttpErrors> {
+    pub fn hold(self, until: Until) -> LimitLayer<P, HttpErrors, T> {
         self.mode(HttpErrors { until })
     }
 
@@ -241,7 +254,7 @@ impl<P> LimitLayer<P, Errors> {
     /// # let limiter = Limiter::new("api", 8);
     /// let layer = LimitLayer::new(limiter).shed().respond();
     /// ```
-    pub fn respond(self) -> LimitLayer<P, Answers> {
+    pub fn respond(self) -> LimitLayer<P, Answers, T> {
         self.hold(Until::Body).respond()
     }
 
@@ -261,7 +274,7 @@ impl<P> LimitLayer<P, Errors> {
     ///     response
     /// });
     /// ```
-    pub fn respond_with<A>(self, answer: A) -> LimitLayer<P, Answers<A>>
+    pub fn respond_with<A>(self, answer: A) -> LimitLayer<P, Answers<A>, T>
     where
         A: Fn(&Overloaded) -> Response<Bytes>,
     {
@@ -269,14 +282,14 @@ impl<P> LimitLayer<P, Errors> {
     }
 }
 
-impl<P> LimitLayer<P, HttpErrors> {
+impl<P, T> LimitLayer<P, HttpErrors, T> {
     /// Answers a request that is turned away: [`respond`](LimitLayer::respond).
-    pub fn respond(self) -> LimitLayer<P, Answers> {
+    pub fn respond(self) -> LimitLayer<P, Answers, T> {
         self.respond_with(Overloaded::response)
     }
 
     /// Answers a request that is turned away: [`respond_with`](LimitLayer::respond_with).
-    pub fn respond_with<A>(self, answer: A) -> LimitLayer<P, Answers<A>>
+    pub fn respond_with<A>(self, answer: A) -> LimitLayer<P, Answers<A>, T>
     where
         A: Fn(&Overloaded) -> Response<Bytes>,
     {
@@ -285,7 +298,7 @@ impl<P> LimitLayer<P, HttpErrors> {
     }
 }
 
-impl<P, A> LimitLayer<P, Answers<A>> {
+impl<P, A, T> LimitLayer<P, Answers<A>, T> {
     /// Sets until when a request keeps its permit: [`hold`](LimitLayer::hold).
     pub fn hold(mut self, until: Until) -> Self {
         self.mode.until = until;
@@ -293,11 +306,11 @@ impl<P, A> LimitLayer<P, Answers<A>> {
     }
 }
 
-impl<S, P: Clone, M: Clone> Layer<S> for LimitLayer<P, M> {
-    type Service = Limit<S, P, M>;
+impl<S, P: Clone, M: Clone, T: Clone> Layer<S> for LimitLayer<P, M, T> {
+    type Service = Limit<S, P, M, T>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        let Self { pick, mode, queue, retry_after } = self.clone();
-        Limit { inner, pick, mode, queue, retry_after }
+        let Self { pick, mode, meter, queue, retry_after } = self.clone();
+        Limit { inner, pick, mode, meter, queue, retry_after }
     }
 }

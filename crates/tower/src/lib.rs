@@ -28,32 +28,40 @@
 //! - *Turned away*: an [`Overloaded`] error; with [`respond`](LimitLayer::respond) an HTTP answer, and
 //!   the status RESOURCE_EXHAUSTED to gRPC.
 //! - *Until when*: [`hold`](LimitLayer::hold).
+//! - *How many*: up to you, or to the requests themselves: `LimitLayer::adaptive`, with feature `adaptive`.
 //!
 //! # Features
 //!
-//! `tokio` (default): `queue_for` with tokio's timer. `tonic`: a limited tonic service keeps its name.
+//! `tokio` (default): `queue_for` with tokio's timer. `tonic`: a limited tonic service keeps its name, and
+//! the status in a tonic error is known. `adaptive`: `LimitLayer::adaptive`, a ceiling that moves itself.
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+#[cfg(feature = "adaptive")]
+mod adaptive;
 mod body;
 mod error;
 mod future;
 mod layer;
+mod meter;
 mod mode;
 mod pick;
 mod queue;
 mod service;
 
+#[cfg(feature = "adaptive")]
+pub use adaptive::{Measured, Usual};
 pub use body::LimitBody;
 pub use error::{Overloaded, Reason};
 pub use future::ResponseFuture;
 pub use layer::LimitLayer;
+pub use meter::Meter;
 pub use mode::{Answer, Answers, BoxError, Errors, HttpErrors, Mode, Until};
 pub use pick::{Limiters, PerKey, Pick, Weighted};
 pub use service::Limit;
 
 /// The code blocks of the README.
-#[cfg(all(doctest, feature = "tokio"))]
+#[cfg(all(doctest, feature = "tokio", feature = "adaptive"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

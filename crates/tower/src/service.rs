@@ -8,7 +8,7 @@ use grmgr::Handle;
 use tower_service::Service;
 
 use crate::queue::Queue;
-use crate::{Errors, Mode, Pick, ResponseFuture};
+use crate::{Errors, Meter, Mode, Pick, ResponseFuture};
 
 /// A service each request of which needs a permit.
 ///
@@ -35,15 +35,16 @@ use crate::{Errors, Mode, Pick, ResponseFuture};
 /// # let _ = client(());
 /// ```
 #[derive(Clone, Debug)]
-pub struct Limit<S, P = Handle, M = Errors> {
+pub struct Limit<S, P = Handle, M = Errors, T = ()> {
     pub(crate) inner: S,
     pub(crate) pick: P,
     pub(crate) mode: M,
+    pub(crate) meter: T,
     pub(crate) queue: Queue,
     pub(crate) retry_after: Duration,
 }
 
-impl<S, P, M> Limit<S, P, M> {
+impl<S, P, M, T> Limit<S, P, M, T> {
     /// Returns the inner service.
     pub fn get_ref(&self) -> &S {
         &self.inner
@@ -60,16 +61,17 @@ impl<S, P, M> Limit<S, P, M> {
     }
 }
 
-impl<S, P, M, Request> Service<Request> for Limit<S, P, M>
+impl<S, P, M, T, Request> Service<Request> for Limit<S, P, M, T>
 where
     S: Service<Request> + Clone,
     P: Pick<Request>,
     M: Mode<Request, S::Response, S::Error> + Clone,
+    T: Meter<S::Response, S::Error> + Clone,
     S::Error: Into<M::Error>,
 {
     type Response = M::Response;
     type Error = M::Error;
-    type Future = ResponseFuture<S, Request, M>;
+    type Future = ResponseFuture<S, Request, M, T>;
 
     #[inline]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), M::Error>> {
@@ -82,13 +84,13 @@ where
         // The one that is ready goes, and a copy stays.
         let copy = self.inner.clone();
         let ready = mem::replace(&mut self.inner, copy);
-        let (mode, retry_after) = (self.mode.clone(), self.retry_after);
-        ResponseFuture::new(picked, self.queue.clone(), (ready, request), mode, retry_after)
+        let how = (self.mode.clone(), self.meter.clone());
+        ResponseFuture::new(picked, self.queue.clone(), (ready, request), how, self.retry_after)
     }
 }
 
 /// With feature `tonic`: the service keeps its name.
 #[cfg(feature = "tonic")]
-impl<S: tonic::server::NamedService, P, M> tonic::server::NamedService for Limit<S, P, M> {
+impl<S: tonic::server::NamedService, P, M, T> tonic::server::NamedService for Limit<S, P, M, T> {
     const NAME: &'static str = S::NAME;
 }
