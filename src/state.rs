@@ -362,7 +362,7 @@ impl Word {
         let surplus = free.saturating_sub(if seat { 1 } else { line.head_wants });
         match line.listed {
             #[cfg(feature = "std")]
-            Listed::First(n) if seat || surplus >= n && !line.first_only => return Duty::Serve,
+            Listed::First(n) if seat || surplus >= n => return Duty::Serve,
             #[cfg(feature = "std")]
             Listed::First(_) | Listed::Seated => return Duty::Nothing,
             #[cfg(feature = "std")]

@@ -25,17 +25,6 @@ impl Drop for FulfilOnDrop<'_> {
     }
 }
 
-/// Ends what was done with DISPATCH set when it is dropped.
-#[cfg(feature = "std")]
-struct EndDispatchOnDrop<'a>(&'a Cell);
-
-#[cfg(feature = "std")]
-impl Drop for EndDispatchOnDrop<'_> {
-    fn drop(&mut self) {
-        self.0.fulfil(self.0.word.end_dispatch());
-    }
-}
-
 impl Cell {
     /// Does the duties of `word`, which the caller has just brought about or entered by.
     #[inline]
@@ -65,10 +54,9 @@ impl Cell {
                     self.call(word, seat, permits, tired)
                 }
                 #[cfg(feature = "std")]
-                Duty::Serve => self.serve(word, tired).map(|served| {
-                    rounds += 1;
-                    self.set_tired(tired);
-                    self.wake_served(served)
+                Duty::Serve => self.serve(word).map(|served| {
+                    let word = self.word.publish();
+                    self.wake(word, || served.wake())
                 }),
                 Duty::CallAll => {
                     let done = self.dispatch(word, word.calling_all(), || {
@@ -87,27 +75,11 @@ impl Cell {
     fn wake_head(&self, word: Word) -> Word {
         let word = self.wake(word, || self.head.wake());
         #[cfg(feature = "std")]
-        if let Some((served, owns_dispatch)) = self.look_for_sleeping_head() {
-            return if owns_dispatch {
-                self.set_tired(false);
-                self.wake_served(served)
-            } else {
-                let word = self.word.publish();
-                self.wake(word, || served.wake())
-            };
+        if let Some(served) = self.look_for_sleeping_head() {
+            let word = self.word.publish();
+            return self.wake(word, || served.wake());
         }
         word
-    }
-
-    /// Wakes those that have been answered, with DISPATCH set: their wakers may release permits, which
-    /// is not to serve the next from within. Returns the word after it.
-    #[cfg(feature = "std")]
-    fn wake_served(&self, served: super::list::Wakers) -> Word {
-        // I18: also if one of them panics.
-        let end = EndDispatchOnDrop(self);
-        served.wake();
-        mem::forget(end);
-        self.word.end_dispatch()
     }
 
     /// I18: if a waker panics, what `word` obliges to is done all the same.

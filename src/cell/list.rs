@@ -228,29 +228,23 @@ impl Waiters {
 }
 
 impl Cell {
-    /// Serves the list with all that `word` has for it, in one exchange, which also sets DISPATCH. The
-    /// caller wakes those that have been answered, and clears it: what has changed in the list is known
-    /// by then. `first_only`: calls the first in line, and nobody else.
-    pub(super) fn serve(&self, word: Word, first_only: bool) -> Result<Wakers, Word> {
+    /// Serves the list with all that `word` has for it, in one exchange. The caller publishes it
+    /// afterwards: what has changed in the list is known only after the exchange.
+    pub(super) fn serve(&self, word: Word) -> Result<Wakers, Word> {
         let mut sat_down = None;
         let served = self.list.update(|list| {
             if list.seated || !list.first_in_line {
-                return Err(word);
+                return Ok(Wakers::default());
             }
             let mut kept = self.head_wants();
             let mut next = word;
             let mut answers = Vec::new();
             for &Sleeper { n, .. } in list.asleep.values() {
                 let vacant = next.seat_is_vacant();
-                if vacant && (n == 1 || first_only) && next.free() > 0 {
-                    kept = n;
+                if vacant && n == 1 && next.free() > 0 {
+                    kept = 1;
                     next = next.seated().called();
                     answers.push(Answer::Seated);
-                    // Before the exchange: a thread that sees HEAD must know what it wants.
-                    self.sit_down(n);
-                    sat_down = Some(n);
-                } else if first_only {
-                    break;
                 } else if vacant && self.admits(next, n) || !vacant && next.free() >= kept + n {
                     next = next.plus(n);
                     answers.push(Answer::Granted);
@@ -259,34 +253,36 @@ impl Cell {
                         // I4: as for every head, that it finds too little is a loss.
                         let is_last_loss = next.free() > 0 && self.patience <= 1;
                         next = if is_last_loss { next.seated().fair() } else { next.seated() };
+                        // Before the exchange: a thread that sees HEAD must know what it wants.
                         self.sit_down(n);
                         sat_down = Some(n);
                     }
                     break;
                 }
             }
-            self.word.replace(word, next.dispatching())?;
-            if sat_down.is_some() {
+            self.word.replace(word, next)?;
+            if word.seat_is_vacant() && next.has_head() {
                 self.begin_head();
-                list.seated = !next.is_called();
-                if list.seated && next.free() > 0 {
+                if sat_down.is_some() && next.free() > 0 {
                     self.count_loss();
                 }
             }
-            Ok(list.answer(answers))
+            let wakers = list.answer(answers);
+            list.seated = sat_down.is_some();
+            Ok(wakers)
         });
-        if served.is_err() {
-            self.stand_up(sat_down.unwrap_or(1));
-            // Others may have seen that it wants more, or that there is somebody to serve.
+        if served.is_err()
+            && let Some(n) = sat_down
+        {
+            self.stand_up(n);
             return Err(self.word.publish());
         }
         served
     }
 
     /// If a large request sleeps in the seat and has just been called, looks on its behalf. The caller
-    /// wakes it if it has been answered. Returns also whether DISPATCH has been set, as above; if not, the
-    /// caller publishes what has changed, and another thread calls meanwhile.
-    pub(super) fn look_for_sleeping_head(&self) -> Option<(Wakers, bool)> {
+    /// publishes that afterwards, as above.
+    pub(super) fn look_for_sleeping_head(&self) -> Option<Wakers> {
         if !self.list.any() {
             return None;
         }
@@ -308,8 +304,6 @@ impl Cell {
                     let impatient = lost && *impatient.get_or_insert_with(|| self.count_loss());
                     (if impatient { word.asleep().fair() } else { word.asleep() }, None)
                 };
-                let owns = answer.is_some() && !word.is_dispatching();
-                let next = if owns { next.dispatching() } else { next };
                 match self.word.replace(word, next) {
                     Ok(_) => {
                         let answers: Vec<Answer> = answer.into_iter().collect();
@@ -319,7 +313,7 @@ impl Cell {
                             list.seated = false;
                             self.stand_up(n);
                         }
-                        return Some((list.answer(answers), owns));
+                        return Some(list.answer(answers));
                     }
                     Err(found) => word = found,
                 }
