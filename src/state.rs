@@ -296,7 +296,7 @@ impl Word {
 
     /// All that sleep in the queue are about to be called.
     pub(crate) fn calling_all(self) -> Self {
-        self.calling(false, 0)
+        self.without(QUEUED)
     }
 
     /// One thread does what may run wakers under a lock.
@@ -321,7 +321,7 @@ impl Word {
 
     /// Those that wait for the limiter to be idle are about to be told.
     pub(crate) fn telling(self) -> Self {
-        self.without(IDLE).with(DISPATCH)
+        self.without(IDLE)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use grmgr::{Adjustment, Clock, Limiter, ManualClock};
+use grmgr::{Adjustment, Clock, Limiter, ManualClock, OwnedCap};
 use loom_tests::{acquire, assert_at_rest, model, request, run_all, spawn, yield_now};
 
 fn limiter(ceiling: usize) -> Arc<Limiter> {
@@ -233,14 +233,20 @@ fn request_above_a_lowered_max_is_not_left_waiting() {
     });
 }
 
+/// A limiter for two permits, with a cap and a clock that stands still.
+fn capped() -> (ManualClock, Arc<Limiter>, OwnedCap) {
+    let clock = ManualClock::new();
+    let builder = Limiter::builder("").ceiling(2).min(0).clock(clock.clone());
+    let limiter = Arc::new(builder.build().unwrap());
+    let cap = limiter.cap_owned("share").unwrap();
+    (clock, limiter, cap)
+}
+
 /// A term ends while permits are asked for: none is granted that the cap allows no more.
 #[test]
 fn end_of_a_term_meets_acquire() {
     model(|| {
-        let clock = ManualClock::new();
-        let builder = Limiter::builder("").ceiling(2).min(0).clock(clock.clone());
-        let limiter = Arc::new(builder.build().unwrap());
-        let cap = limiter.cap_owned("share").unwrap();
+        let (clock, limiter, cap) = capped();
         cap.set_until(2, 1, Duration::from_nanos(10));
         let held = limiter.try_acquire_owned().unwrap();
         let late = spawn({
@@ -268,10 +274,7 @@ fn end_of_a_term_meets_acquire() {
 #[test]
 fn reading_meets_the_end_of_a_term() {
     model(|| {
-        let clock = ManualClock::new();
-        let builder = Limiter::builder("").ceiling(2).min(0).clock(clock.clone());
-        let limiter = Arc::new(builder.build().unwrap());
-        let cap = limiter.cap_owned("share").unwrap();
+        let (clock, limiter, cap) = capped();
         cap.set_until(2, 1, Duration::from_nanos(10));
         let reading = spawn({
             let (limiter, clock) = (limiter.clone(), clock.clone());
@@ -292,10 +295,7 @@ fn reading_meets_the_end_of_a_term() {
 #[test]
 fn renewal_meets_the_end_of_a_term() {
     model(|| {
-        let clock = ManualClock::new();
-        let builder = Limiter::builder("").ceiling(2).min(0).clock(clock.clone());
-        let limiter = Arc::new(builder.build().unwrap());
-        let cap = limiter.cap_owned("share").unwrap();
+        let (clock, limiter, cap) = capped();
         cap.set_until(2, 0, Duration::from_nanos(10));
         clock.advance(Duration::from_nanos(10));
         let other = spawn({

@@ -9,8 +9,8 @@
 //! runs. A large request that is the first in line, and for which too few permits are free, takes the seat
 //! asleep; it is a head like any other then, until it is granted its permits.
 //!
-//! A limiter whose requests are all for one permit never takes the lock of the list. Without `std` there
-//! is no lock; see `no_list.rs`.
+//! A limiter whose requests are all for one permit takes the lock of the list only to be closed and, with
+//! `stats`, for a snapshot. Without `std` there is no lock; see `no_list.rs`.
 
 use core::mem;
 use core::task::Waker;

@@ -54,9 +54,7 @@ impl Cell {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
-            match self
-                .dispatch(word, word.dispatching(), || polled = Pin::new(&mut *listener).poll(cx))
-            {
+            match self.dispatch(word, word, || polled = Pin::new(&mut *listener).poll(cx)) {
                 Ok(word) => {
                     *registered = id;
                     // In full: a last waiter that left meanwhile relies on it.

@@ -7,9 +7,10 @@
 //! starts a server of its own (`redis-server` has to be installed) and takes about fifteen seconds. With
 //! `--redis URL` it uses yours.
 
+mod server;
+
 use std::error::Error;
 use std::io::{BufRead, BufReader, IsTerminal, Write};
-use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -17,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use grmgr::{Handle, Limiter};
 use grmgr_cluster::{LeaseClock, Member, State};
+use server::Server;
 
 const TOTAL: usize = 12;
 const TTL: Duration = Duration::from_secs(3);
@@ -27,7 +29,7 @@ fn main() -> ExitCode {
     let result = match arguments[..] {
         ["--member", url] => member(url),
         ["--redis", url] => show(url),
-        [] => Server::start().and_then(|server| show(&server.url)),
+        [] => Server::start().and_then(|server| show(&server.url())),
         _ => Err("usage: cluster [--redis URL]".into()),
     };
     match result {
@@ -174,37 +176,4 @@ fn show(url: &str) -> Result<(), Box<dyn Error>> {
     }
     println!("\n\nThe other two share all {TOTAL}.");
     Ok(())
-}
-
-/// A server for this run alone.
-struct Server {
-    child: Child,
-    url: String,
-}
-
-impl Server {
-    fn start() -> Result<Self, Box<dyn Error>> {
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let child = Command::new("redis-server")
-            .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""])
-            .stdout(Stdio::null())
-            .spawn()
-            .map_err(|error| format!("redis-server: {error}; install it, or give --redis URL"))?;
-        let server = Self { child, url: format!("redis://127.0.0.1:{port}") };
-        let begin = Instant::now();
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            if begin.elapsed() > Duration::from_secs(10) {
-                return Err("redis-server does not answer".into());
-            }
-            thread::sleep(Duration::from_millis(20));
-        }
-        Ok(server)
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }

@@ -8,13 +8,16 @@
 //! few connections, at the times at which members would send them, in time that passes as fast as the server
 //! can keep up. Needs `redis-server`.
 
+mod server;
+
 use std::error::Error;
-use std::net::{TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
+use std::net::TcpStream;
+use std::str::FromStr;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use grmgr_cluster::{Answer, RedisStore, Request, ShareStore, Terms};
+use server::Server;
 
 /// The usual times.
 const TTL: u64 = 15_000;
@@ -129,11 +132,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     // Four for each as it begins; all want more.
     let total = 4 * members as u64;
     let terms = Terms { total, floor: 0, max_members: 0, ttl: TTL, max_hold: 0, max_lag: 0 };
-    let memory = server.info("memory", "used_memory")?;
+    let memory = server.info::<u64>("memory", "used_memory")?;
     let mut random = 7;
     let mut pool = Pool {
         members: (0..members).map(|i| Member::new(i, terms, 0, &mut random)).collect(),
-        store: RedisStore::new(&server.url)?.timeout(Duration::from_secs(10)),
+        store: RedisStore::new(&server.url())?.timeout(Duration::from_secs(10)),
         begin: Instant::now(),
         random,
         requests: 0,
@@ -175,7 +178,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         cpu * 1e6 / requests as f64,
         cpu * 5.0
     );
-    let used = server.info("memory", "used_memory")? - memory;
+    let used = server.info::<u64>("memory", "used_memory")? - memory;
     println!("  memory: {used} bytes, {} a member", used / members as u64);
 
     // Many come.
@@ -201,31 +204,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-struct Server {
-    child: Child,
-    url: String,
-    port: u16,
-}
-
+/// What it says of itself.
 impl Server {
-    fn start() -> Result<Self, Box<dyn Error>> {
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let child = Command::new("redis-server")
-            .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""])
-            .stdout(Stdio::null())
-            .spawn()
-            .map_err(|error| format!("redis-server: {error}"))?;
-        let server = Self { child, url: format!("redis://127.0.0.1:{port}"), port };
-        let begin = Instant::now();
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            if begin.elapsed() > Duration::from_secs(10) {
-                return Err("redis-server does not answer".into());
-            }
-            thread::sleep(Duration::from_millis(20));
-        }
-        Ok(server)
-    }
-
     fn lines(&self, section: &str) -> Result<String, Box<dyn Error>> {
         use std::io::{Read, Write};
         let mut stream = TcpStream::connect(("127.0.0.1", self.port))?;
@@ -235,7 +215,10 @@ impl Server {
         Ok(text)
     }
 
-    fn info(&self, section: &str, name: &str) -> Result<u64, Box<dyn Error>> {
+    fn info<T>(&self, section: &str, name: &str) -> Result<T, Box<dyn Error>>
+    where
+        T: FromStr<Err: Error + 'static>,
+    {
         let text = self.lines(section)?;
         let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
         Ok(line.ok_or("INFO lacks a line")?.trim().parse()?)
@@ -243,12 +226,7 @@ impl Server {
 
     /// Seconds of CPU that it has used.
     fn cpu(&self) -> Result<f64, Box<dyn Error>> {
-        let text = self.lines("cpu")?;
-        let of = |name: &str| -> Result<f64, Box<dyn Error>> {
-            let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-            Ok(line.ok_or("INFO lacks a line")?.trim().parse()?)
-        };
-        Ok(of("used_cpu_sys")? + of("used_cpu_user")?)
+        Ok(self.info::<f64>("cpu", "used_cpu_sys")? + self.info::<f64>("cpu", "used_cpu_user")?)
     }
 
     /// How often the script was called, and for how many microseconds in all.
@@ -261,12 +239,5 @@ impl Server {
             Ok(value.ok_or("INFO lacks a value")?.parse()?)
         };
         Ok((of("calls")?, of("usec")?))
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }

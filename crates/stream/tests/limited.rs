@@ -259,15 +259,21 @@ fn size_hint_is_true_at_every_moment() {
     }
 }
 
-#[test]
-fn for_each_runs_all_and_keeps_its_place_in_line() {
-    let (limiter, jobs) = (handle(2, 2), Jobs::default());
-    let mut all = Box::pin(stream::iter(0..4).for_each_limited(limiter.clone(), |n| {
+/// Runs four jobs, each under a permit.
+fn run_all(limiter: &Handle, jobs: &Jobs) -> impl Future<Output = Result<(), AcquireError>> {
+    let job = |n| {
         let job = jobs.job(n);
         async move {
             let _ = job.await;
         }
-    }));
+    };
+    stream::iter(0..4).for_each_limited(limiter.clone(), job)
+}
+
+#[test]
+fn for_each_runs_all_and_keeps_its_place_in_line() {
+    let (limiter, jobs) = (handle(2, 2), Jobs::default());
+    let mut all = Box::pin(run_all(&limiter, &jobs));
     let mut cx = Context::from_waker(Waker::noop());
     assert!(all.as_mut().poll(&mut cx).is_pending());
     assert_eq!((jobs.running(), limiter.waiting()), (vec![0, 1], 1));
@@ -291,12 +297,7 @@ fn for_each_runs_all_and_keeps_its_place_in_line() {
 fn for_each_keeps_its_place_when_work_ends_and_no_permit_is_free() {
     let strict = Limiter::builder("test").ceiling(2).patience(0).build().expect("it makes sense");
     let (limiter, jobs) = (Handle::from(strict), Jobs::default());
-    let mut all = Box::pin(stream::iter(0..4).for_each_limited(limiter.clone(), |n| {
-        let job = jobs.job(n);
-        async move {
-            let _ = job.await;
-        }
-    }));
+    let mut all = Box::pin(run_all(&limiter, &jobs));
     let mut cx = Context::from_waker(Waker::noop());
     assert!(all.as_mut().poll(&mut cx).is_pending());
     let mut other = pin!(limiter.acquire());
@@ -313,12 +314,7 @@ fn for_each_keeps_its_place_when_work_ends_and_no_permit_is_free() {
 #[test]
 fn for_each_of_a_closed_limiter_ends_what_runs() {
     let (limiter, jobs) = (handle(1, 1), Jobs::default());
-    let mut all = Box::pin(stream::iter(0..4).for_each_limited(limiter.clone(), |n| {
-        let job = jobs.job(n);
-        async move {
-            let _ = job.await;
-        }
-    }));
+    let mut all = Box::pin(run_all(&limiter, &jobs));
     let mut cx = Context::from_waker(Waker::noop());
     assert!(all.as_mut().poll(&mut cx).is_pending());
     limiter.close();
