@@ -28,6 +28,7 @@ use tokio::time::{interval, sleep, timeout};
 mod chart;
 
 use chart::{Line, Panel};
+use plotters::style::RGBColor;
 
 const BUSY: Duration = Duration::from_millis(50);
 /// The workers in each third of the time.
@@ -171,20 +172,23 @@ async fn main() -> Result<(), Box<dyn Error>> {
             Panel {
                 title: "Workers of the server, and the ceiling that the client finds".to_owned(),
                 top: 32.0,
-                lines: vec![line("workers", "#888", knee), line("ceiling", "#d62728", ceiling)],
+                lines: vec![
+                    line("workers", RGBColor(0x88, 0x88, 0x88), knee),
+                    line("ceiling", RGBColor(0xd6, 0x27, 0x28), ceiling),
+                ],
             },
             Panel {
                 title: "Requests a second".to_owned(),
                 top: 320.0,
-                lines: vec![line("completed", "#2ca02c", rate)],
+                lines: vec![line("completed", RGBColor(0x2c, 0xa0, 0x2c), rate)],
             },
             Panel {
                 title: "Mean latency in ms; a worker is busy for 50 ms".to_owned(),
                 top: 200.0,
-                lines: vec![line("latency", "#1f77b4", latency)],
+                lines: vec![line("latency", RGBColor(0x1f, 0x77, 0xb4), latency)],
             },
         ];
-        std::fs::write(&path, chart::draw(&panels, seconds as f64))?;
+        std::fs::write(&path, chart::draw(&panels, seconds as f64)?)?;
         println!("{path} is drawn");
     }
     if well || seconds < 150 { Ok(()) } else { Err("the limit has not followed the knee".into()) }

@@ -8,7 +8,10 @@ mod peers;
 mod scenarios;
 mod world;
 
+use std::error::Error;
+
 use grmgr_adaptive::{Controller, Experiment, Vegas};
+use plotters::style::RGBColor;
 use world::{Outcomes, Scenario};
 
 type Make = fn(usize, u64) -> Box<dyn Controller>;
@@ -61,11 +64,18 @@ fn cell(scenario: &Scenario, o: &Outcomes) -> String {
     }
 }
 
-const COLOURS: [&str; 7] =
-    ["#bbb", "#1f77b4", "#ff7f0e", "#2ca02c", "#9467bd", "#8c564b", "#d62728"];
+const COLOURS: [RGBColor; 7] = [
+    RGBColor(0xbb, 0xbb, 0xbb),
+    RGBColor(0x1f, 0x77, 0xb4),
+    RGBColor(0xff, 0x7f, 0x0e),
+    RGBColor(0x2c, 0xa0, 0x2c),
+    RGBColor(0x94, 0x67, 0xbd),
+    RGBColor(0x8c, 0x56, 0x4b),
+    RGBColor(0xd6, 0x27, 0x28),
+];
 
 fn lines(scenario: &Scenario) -> Vec<chart::Line> {
-    let of = |((name, make), colour): (&(&str, Make), &'static str)| {
+    let of = |((name, make), colour): (&(&str, Make), RGBColor)| {
         let course = world::run(scenario, UNSEEN[0], *make).course;
         let points =
             course.into_iter().map(|(second, ceiling, _)| (second, ceiling as f64)).collect();
@@ -74,9 +84,10 @@ fn lines(scenario: &Scenario) -> Vec<chart::Line> {
     CONTROLLERS.iter().zip(COLOURS).map(of).collect()
 }
 
-fn charts(folder: &str) -> std::io::Result<()> {
+fn charts(folder: &str) -> Result<(), Box<dyn Error>> {
     let write = |name: &str, panels: &[chart::Panel], seconds: f64| {
-        std::fs::write(format!("{folder}/{name}.svg"), chart::draw(panels, seconds))
+        std::fs::write(format!("{folder}/{name}.svg"), chart::draw(panels, seconds)?)
+            .map_err(Box::<dyn Error>::from)
     };
     let panel = |title: &str, top: f64, scenario: &Scenario| chart::Panel {
         title: title.to_owned(),
