@@ -189,6 +189,35 @@ impl Handle {
         self.try_take(n).map(|()| PermitOf::new(self.clone(), n))
     }
 
+    /// Takes `n` permits if that needs no waiting, and makes their guard of this handle.
+    ///
+    /// For a handle that is there for one request: it need not be cloned. Where the request would have
+    /// to wait, or would be refused, the handle comes back and nothing is counted. Ask with it in the
+    /// usual way then: [`acquire_many_owned`](Self::acquire_many_owned) or
+    /// [`try_acquire_many_owned`](Self::try_acquire_many_owned).
+    ///
+    /// ```
+    /// # use grmgr::{AcquireError, Handle, Limiter, OwnedPermit};
+    /// async fn permit(jobs: Handle) -> Result<OwnedPermit, AcquireError> {
+    ///     match jobs.try_into_permit(1) {
+    ///         Ok(permit) => Ok(permit),
+    ///         Err(jobs) => jobs.acquire_owned().await,
+    ///     }
+    /// }
+    /// # let jobs = Handle::from(Limiter::new("jobs", 1));
+    /// # smol::block_on(permit(jobs.clone()))?;
+    /// # assert_eq!(jobs.in_flight(), 0);
+    /// # Ok::<(), AcquireError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The handle, unchanged.
+    #[inline]
+    pub fn try_into_permit(self, n: usize) -> Result<OwnedPermit, Self> {
+        if self.take(n, true) { Ok(PermitOf::new(self, n)) } else { Err(self) }
+    }
+
     /// Waits for one permit by blocking the thread, with a guard that keeps the limiter alive.
     ///
     /// As [`Limiter::acquire_blocking`].

@@ -57,6 +57,31 @@ fn awaited_newcomer_gives_way_to_a_called_head_in_time() {
     }
 }
 
+/// A handle that comes back is asked with in the usual way, which is a request that gives way.
+#[test]
+fn handle_gives_way_as_an_awaited_request_does() {
+    let limiter: grmgr::Handle = with_patience(1, 1).into();
+    let held = limiter.try_acquire().unwrap();
+    let head = waiter(&limiter, 1);
+    drop(held);
+    let mut overtakes = 0;
+    let back = loop {
+        match limiter.clone().try_into_permit(1) {
+            Ok(permit) => drop(permit),
+            Err(back) => break back,
+        }
+        overtakes += 1;
+        assert!(overtakes < bound(1), "it does not give way");
+    };
+    assert_eq!(limiter.available(), 1);
+    let mut newcomer = Task::start(back.acquire_owned());
+    assert!(newcomer.is_woken(), "it gives way once");
+    assert!(newcomer.run(), "and no more");
+    drop(newcomer);
+    drop(head.granted());
+    assert_at_rest(&limiter);
+}
+
 /// However the newcomer's request ends, it has neither a place nor a permit when it has given way.
 #[test]
 fn request_that_gave_way_may_be_dropped() {

@@ -112,6 +112,28 @@ fn owned_permits_come_from_handles_arcs_and_statics() {
     }
 }
 
+/// Nothing is cloned, and nothing is lost where it is refused.
+#[test]
+fn handle_becomes_the_guard_or_comes_back() {
+    let handle = new(2);
+    let weak = handle.downgrade();
+    let permit = handle.try_into_permit(2).unwrap();
+    let handle = permit.limiter().clone();
+    let back = handle.clone().try_into_permit(1).unwrap_err();
+    assert_eq!((&back, back.in_flight(), back.waiting()), (&handle, 2, 0));
+    drop(permit);
+    for (n, why) in [(3, "more than there will ever be"), (usize::MAX, "the same")] {
+        assert_eq!(handle.clone().try_into_permit(n).unwrap_err(), handle, "{why}");
+    }
+    assert_eq!(handle.clone().try_into_permit(0).unwrap().count(), 0);
+    assert_at_rest(&handle);
+    handle.close();
+    assert_eq!(handle.clone().try_into_permit(0).unwrap_err(), handle);
+    drop((handle, back));
+    assert_eq!(weak.upgrade(), None, "all handles are gone");
+    assert_eq!(STATIC.handle().try_into_permit(1).unwrap().limiter(), &STATIC.handle());
+}
+
 #[test]
 fn borrowed_permit_gives_the_limiter_for_as_long_as_it_was_borrowed() {
     fn outlives<'a>(permit: Permit<'a>) -> &'a Limiter {

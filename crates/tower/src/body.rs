@@ -54,6 +54,7 @@ pin_project! {
 }
 
 impl<B: Body> LimitBody<B> {
+    #[inline]
     pub(crate) fn new(body: B, permit: Option<OwnedPermit>) -> Self {
         let permit = permit.filter(|_| !body.is_end_stream());
         Self { content: Content::Inner { body }, permit }

@@ -1,6 +1,7 @@
 //! A request's way: in line, at work, answered.
 
 use std::fmt;
+use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -33,9 +34,11 @@ pin_project! {
         M: Mode<Request, S::Response, S::Error>,
         T: Meter<S::Response, S::Error>,
     {
+        // Before the permit: the work is to be dropped under it.
         #[pin]
         stage: Stage<S, Request, S::Future, T::Started>,
-        asker: M::Asker,
+        permit: Option<OwnedPermit>,
+        queue: Queue,
         mode: M,
         meter: T,
         retry_after: Duration,
@@ -46,66 +49,110 @@ pin_project! {
     #[project = StageProj]
     enum Stage<S, Request, F, B> {
         // Asks for a permit. What it is for comes out with it.
-        Asking { limiter: Handle, n: usize, queue: Queue, call: Option<(S, Request)> },
-        // In a box: most need not wait, and are the smaller for it.
-        InLine { limiter: Handle, wait: Box<Wait>, call: Option<(S, Request)> },
-        // The future before the permit: it is to be dropped under it.
-        Working { #[pin] work: F, permit: Option<OwnedPermit>, started: B },
-        // No limiter was chosen, or the future is over.
-        Over { panicked: bool },
+        Asking { asking: Asking, n: usize, call: Option<(S, Request)> },
+        Working { #[pin] work: F, started: B },
+        Over,
     }
+}
+
+/// How far a request for a permit has come.
+enum Asking {
+    /// `None` if the function that chooses the limiter has panicked, or if there is an answer.
+    First(Option<Handle>),
+    /// In a box: most need not wait, and are the smaller for it.
+    InLine(Box<Wait>),
 }
 
 /// A place in line, and how long the request stays there.
 struct Wait {
+    limiter: Handle,
     request: AcquireOwned,
     patience: Option<(Duration, Sleep)>,
 }
 
 impl Wait {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<OwnedPermit, Reason>> {
-        match Pin::new(&mut self.request).poll(cx) {
-            Poll::Ready(granted) => Poll::Ready(granted.map_err(Reason::of)),
-            Poll::Pending => self.poll_patience(cx).map(Err),
-        }
-    }
-
     fn poll_patience(&mut self, cx: &mut Context<'_>) -> Poll<Reason> {
         let Some((after, sleep)) = &mut self.patience else { return Poll::Pending };
         sleep.as_mut().poll(cx).map(|()| Reason::TimedOut { after: *after })
     }
 }
 
-/// The first look: a permit, a refusal, or a place in line.
-enum Asked {
-    Permit(OwnedPermit),
-    Refused(Reason),
-    Waits(Box<Wait>),
-}
+/// Why there is no permit, and whose.
+type Refused = (Option<Handle>, Reason);
 
-#[inline]
-fn ask(limiter: &Handle, n: usize, queue: &Queue, cx: &mut Context<'_>) -> Asked {
-    if let Queue::Shed = queue {
-        return match limiter.try_acquire_many_owned(n) {
-            Ok(permit) => Asked::Permit(permit),
-            Err(error) => Asked::Refused(Reason::of_try(error)),
-        };
-    }
-    let mut request = limiter.acquire_many_owned(n);
-    match Pin::new(&mut request).poll(cx) {
-        Poll::Ready(Ok(permit)) => Asked::Permit(permit),
-        Poll::Ready(Err(error)) => Asked::Refused(Reason::of(error)),
-        Poll::Pending => {
-            let patience = match queue {
-                Queue::For(limit, timer) => Some((*limit, timer.sleep(*limit))),
-                Queue::Forever | Queue::Shed => None,
-            };
-            let mut wait = Box::new(Wait { request, patience });
-            match wait.poll_patience(cx) {
-                Poll::Ready(reason) => Asked::Refused(reason),
-                Poll::Pending => Asked::Waits(wait),
+impl Asking {
+    /// Takes the permit if that needs no waiting, and returns whether it is there. It is put where it
+    /// stays: moving it about would be a good part of what a request costs.
+    #[inline]
+    fn try_first(&mut self, n: usize, permit: &mut Option<OwnedPermit>) -> bool {
+        let Self::First(limiter) = self else { return false };
+        let Some(first) = limiter.take() else { return false };
+        match first.try_into_permit(n) {
+            Ok(granted) => {
+                *permit = Some(granted);
+                true
+            }
+            Err(back) => {
+                *limiter = Some(back);
+                false
             }
         }
+    }
+
+    #[cold]
+    fn poll(
+        &mut self,
+        n: usize,
+        queue: &Queue,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<OwnedPermit, Refused>> {
+        match mem::replace(self, Self::First(None)) {
+            Self::First(Some(limiter)) => self.poll_refused(limiter, n, queue, cx),
+            Self::InLine(wait) => self.poll_wait(wait, cx),
+            Self::First(None) => Poll::Ready(Err((None, Reason::Panicked))),
+        }
+    }
+
+    /// No permit was free.
+    fn poll_refused(
+        &mut self,
+        limiter: Handle,
+        n: usize,
+        queue: &Queue,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<OwnedPermit, Refused>> {
+        if let Queue::Shed = queue {
+            let answer = limiter.try_acquire_many_owned(n);
+            return Poll::Ready(answer.map_err(|error| (Some(limiter), Reason::of_try(error))));
+        }
+        let mut request = limiter.acquire_many_owned(n);
+        if let Poll::Ready(answer) = Pin::new(&mut request).poll(cx) {
+            return Poll::Ready(answer.map_err(|error| (Some(limiter), Reason::of(error))));
+        }
+        let patience = match queue {
+            Queue::For(limit, timer) => Some((*limit, timer.sleep(*limit))),
+            Queue::Forever | Queue::Shed => None,
+        };
+        self.poll_wait(Box::new(Wait { limiter, request, patience }), cx)
+    }
+
+    fn poll_wait(
+        &mut self,
+        mut wait: Box<Wait>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<OwnedPermit, Refused>> {
+        let reason = match Pin::new(&mut wait.request).poll(cx) {
+            Poll::Ready(Ok(permit)) => return Poll::Ready(Ok(permit)),
+            Poll::Ready(Err(error)) => Reason::of(error),
+            Poll::Pending => match wait.poll_patience(cx) {
+                Poll::Ready(reason) => reason,
+                Poll::Pending => {
+                    *self = Self::InLine(wait);
+                    return Poll::Pending;
+                }
+            },
+        };
+        Poll::Ready(Err((Some(wait.limiter), reason)))
     }
 }
 
@@ -122,12 +169,10 @@ where
         (mode, meter): (M, T),
         retry_after: Duration,
     ) -> Self {
-        let asker = mode.asker(&call.1);
-        let stage = match picked {
-            Some((limiter, n)) => Stage::Asking { limiter, n, queue, call: Some(call) },
-            None => Stage::Over { panicked: true },
-        };
-        Self { stage, asker, mode, meter, retry_after }
+        let (limiter, n) = picked.unzip();
+        let asking = Asking::First(limiter);
+        let stage = Stage::Asking { asking, n: n.unwrap_or(1), call: Some(call) };
+        Self { stage, permit: None, queue, mode, meter, retry_after }
     }
 }
 
@@ -141,69 +186,52 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        loop {
-            let (limiter, reason) = match this.stage.as_mut().project() {
-                StageProj::Asking { limiter, n, queue, call } => {
-                    match ask(limiter, *n, queue, cx) {
-                        Asked::Permit(permit) => {
-                            let started = this.meter.started();
-                            let work = begin(call);
-                            let permit = Some(permit);
-                            this.stage.set(Stage::Working { work, permit, started });
-                            continue;
-                        }
-                        Asked::Waits(wait) => {
-                            let (limiter, call) = (limiter.clone(), call.take());
-                            this.stage.set(Stage::InLine { limiter, wait, call });
-                            return Poll::Pending;
-                        }
-                        Asked::Refused(reason) => (Some(limiter.clone()), reason),
-                    }
-                }
-                StageProj::InLine { limiter, wait, call } => match ready!(wait.poll(cx)) {
-                    Ok(permit) => {
-                        let started = this.meter.started();
-                        let work = begin(call);
-                        this.stage.set(Stage::Working { work, permit: Some(permit), started });
-                        continue;
-                    }
-                    Err(reason) => (Some(limiter.clone()), reason),
-                },
-                StageProj::Working { work, permit, started } => {
-                    // Held by this call alone, so that it is given back if the service panics and
-                    // this future is kept nevertheless.
-                    let held = permit.take().expect(POLLED_AGAIN);
-                    let Poll::Ready(result) = work.poll(cx) else {
-                        *permit = Some(held);
-                        return Poll::Pending;
-                    };
-                    let started = *started;
-                    // What the work has kept is part of what the permit is for.
-                    this.stage.set(Stage::Over { panicked: false });
-                    let ended = this.meter.ended(started, &result);
-                    let result = this.mode.hand_on(result, held);
-                    // The next request first: it need not wait for this.
-                    this.meter.record(ended);
-                    return Poll::Ready(result);
-                }
-                StageProj::Over { panicked } => {
-                    assert!(*panicked, "{POLLED_AGAIN}");
-                    (None, Reason::Panicked)
-                }
+        if let StageProj::Asking { asking, n, call } = this.stage.as_mut().project() {
+            let refused = if asking.try_first(*n, this.permit) {
+                None
+            } else {
+                let answer = ready!(asking.poll(*n, this.queue, cx));
+                answer.map(|permit| *this.permit = Some(permit)).err()
             };
-            // The request goes, and leaves the line.
-            this.stage.set(Stage::Over { panicked: false });
-            let overloaded = Overloaded::new(limiter, reason, *this.retry_after);
-            return Poll::Ready(this.mode.turn_away(this.asker, overloaded));
+            let (mut service, request) = call.take().expect(POLLED_AGAIN);
+            if let Some((limiter, reason)) = refused {
+                this.stage.set(Stage::Over);
+                let overloaded = Overloaded::new(limiter, reason, *this.retry_after);
+                return Poll::Ready(this.mode.turn_away(&request, overloaded));
+            }
+            let unwound = GiveBack(this.permit);
+            let started = this.meter.started();
+            let work = service.call(request);
+            mem::forget(unwound);
+            this.stage.set(Stage::Working { work, started });
         }
+        let StageProj::Working { work, started } = this.stage.as_mut().project() else {
+            panic!("{POLLED_AGAIN}");
+        };
+        assert!(this.permit.is_some(), "{POLLED_AGAIN}");
+        let unwound = GiveBack(this.permit);
+        let polled = work.poll(cx);
+        mem::forget(unwound);
+        let Poll::Ready(result) = polled else { return Poll::Pending };
+        let permit = this.permit.take().expect(POLLED_AGAIN);
+        let started = *started;
+        // What the work has kept is part of what the permit is for.
+        this.stage.set(Stage::Over);
+        let ended = this.meter.ended(started, &result);
+        let result = this.mode.hand_on(result, permit);
+        // The next request first: it need not wait for this.
+        this.meter.record(ended);
+        Poll::Ready(result)
     }
 }
 
-/// Calls the service. What is left of that goes.
-#[inline]
-fn begin<S: Service<Request>, Request>(call: &mut Option<(S, Request)>) -> S::Future {
-    let (mut service, request) = call.take().expect(POLLED_AGAIN);
-    service.call(request)
+/// Gives the permit back if a service panics, though this future is kept.
+struct GiveBack<'a>(&'a mut Option<OwnedPermit>);
+
+impl Drop for GiveBack<'_> {
+    fn drop(&mut self) {
+        *self.0 = None;
+    }
 }
 
 const POLLED_AGAIN: &str = "a limited request was polled again after it was ready";
@@ -216,15 +244,13 @@ where
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (stage, limiter) = match &self.stage {
-            Stage::Asking { limiter, .. } => ("asking", Some(limiter.name())),
-            Stage::InLine { limiter, .. } => ("in line", Some(limiter.name())),
-            Stage::Working { permit, .. } => {
-                ("working", permit.as_ref().map(|permit| permit.limiter().name()))
-            }
-            Stage::Over { .. } => ("over", None),
+            Stage::Asking { asking: Asking::First(limiter), .. } => ("asking", limiter.as_ref()),
+            Stage::Asking { asking: Asking::InLine(wait), .. } => ("in line", Some(&wait.limiter)),
+            Stage::Working { .. } => ("working", self.permit.as_ref().map(OwnedPermit::limiter)),
+            Stage::Over => ("over", None),
         };
         f.debug_struct("ResponseFuture")
-            .field("limiter", &limiter)
+            .field("limiter", &limiter.map(|limiter| limiter.name()))
             .field("stage", &stage)
             .finish_non_exhaustive()
     }

@@ -38,10 +38,6 @@ pub trait Mode<Request, Response, Error>: sealed::Sealed + Sized {
     type Response;
     /// The error of the limited service.
     type Error;
-    /// What is kept of a request, for its answer.
-    type Asker;
-    #[doc(hidden)]
-    fn asker(&self, request: &Request) -> Self::Asker;
     /// The inner service is ready, and has been dropped.
     #[doc(hidden)]
     fn hand_on(
@@ -52,7 +48,7 @@ pub trait Mode<Request, Response, Error>: sealed::Sealed + Sized {
     #[doc(hidden)]
     fn turn_away(
         &self,
-        asker: &Self::Asker,
+        request: &Request,
         overloaded: Overloaded,
     ) -> Result<Self::Response, Self::Error>;
 }
@@ -73,10 +69,6 @@ pub struct Errors(pub(crate) ());
 impl<Req, Res, E: Into<BoxError>> Mode<Req, Res, E> for Errors {
     type Response = Res;
     type Error = BoxError;
-    type Asker = ();
-
-    #[inline]
-    fn asker(&self, _: &Req) {}
 
     #[inline]
     fn hand_on(&self, result: Result<Res, E>, permit: OwnedPermit) -> Result<Res, BoxError> {
@@ -84,7 +76,7 @@ impl<Req, Res, E: Into<BoxError>> Mode<Req, Res, E> for Errors {
         result.map_err(Into::into)
     }
 
-    fn turn_away(&self, (): &(), overloaded: Overloaded) -> Result<Res, BoxError> {
+    fn turn_away(&self, _: &Req, overloaded: Overloaded) -> Result<Res, BoxError> {
         Err(overloaded.into())
     }
 }
@@ -104,10 +96,8 @@ where
 {
     type Response = Response<LimitBody<B>>;
     type Error = BoxError;
-    type Asker = ();
 
-    fn asker(&self, _: &Req) {}
-
+    #[inline]
     fn hand_on(
         &self,
         result: Result<Response<B>, E>,
@@ -116,7 +106,7 @@ where
         carry(result.map_err(Into::into), permit, self.until)
     }
 
-    fn turn_away(&self, (): &(), overloaded: Overloaded) -> Result<Self::Response, BoxError> {
+    fn turn_away(&self, _: &Req, overloaded: Overloaded) -> Result<Self::Response, BoxError> {
         Err(overloaded.into())
     }
 }
@@ -147,12 +137,8 @@ where
 {
     type Response = Response<LimitBody<B>>;
     type Error = E;
-    type Asker = Grpc;
 
-    fn asker(&self, request: &Request<ReqBody>) -> Grpc {
-        Grpc(is_grpc(request.headers()))
-    }
-
+    #[inline]
     fn hand_on(
         &self,
         result: Result<Response<B>, E>,
@@ -161,16 +147,18 @@ where
         carry(result, permit, self.until)
     }
 
-    fn turn_away(&self, asker: &Grpc, overloaded: Overloaded) -> Result<Self::Response, E> {
-        let answer = if asker.0 { overloaded.grpc_response() } else { (self.answer)(&overloaded) };
+    fn turn_away(
+        &self,
+        request: &Request<ReqBody>,
+        overloaded: Overloaded,
+    ) -> Result<Self::Response, E> {
+        let grpc = is_grpc(request.headers());
+        let answer = if grpc { overloaded.grpc_response() } else { (self.answer)(&overloaded) };
         Ok(answer.map(LimitBody::answer))
     }
 }
 
-/// Whether the request speaks gRPC.
-#[derive(Debug)]
-pub struct Grpc(bool);
-
+#[inline]
 fn carry<B: Body, E>(
     result: Result<Response<B>, E>,
     permit: OwnedPermit,

@@ -279,6 +279,10 @@ async fn service_that_panics_gives_it_back() {
         let poll = std::panic::AssertUnwindSafe(|| future.as_mut().poll(&mut cx()));
         assert!(std::panic::catch_unwind(poll).is_err());
         assert_eq!(limiter.in_flight(), 0, "the future is still there");
+        let poll = std::panic::AssertUnwindSafe(|| future.as_mut().poll(&mut cx()));
+        let again = std::panic::catch_unwind(poll).expect_err("it has no permit any more");
+        let text = again.downcast_ref::<String>().expect("a text");
+        assert!(text.contains("polled again"), "{text}");
     }
 }
 
