@@ -46,7 +46,7 @@ impl<St, F, R> Core<St, F, R>
 where
     St: Stream,
     F: Form<St::Item>,
-    R: Running<F::Work, F::Output>,
+    R: Running<F, St::Item>,
 {
     pub(crate) fn new(source: St, limiter: Handle, form: F) -> Self {
         Self {
@@ -82,7 +82,8 @@ where
         consumer: Consumer,
     ) -> Poll<Option<F::Output>> {
         // Nothing begins before these are taken: it would stand still with its permits meanwhile.
-        let ready = self.as_mut().project().outputs.pop_front();
+        let this = self.as_mut().project();
+        let ready = this.outputs.pop_front();
         if ready.is_some() {
             return self.yielded(ready);
         }
@@ -94,6 +95,10 @@ where
                 && let Poll::Ready(Some(ready)) = this.running.poll_output(cx)
             {
                 this.outputs.push_back(ready);
+                // It takes these permits below, and need not be called for each of them.
+                if this.request.is_some() && this.limiter.waiting() == 1 {
+                    *this.request = None;
+                }
             }
             output = output.or_else(|| this.outputs.pop_front());
             let leaves = output.is_some() && consumer == Consumer::Leaves;
@@ -117,32 +122,37 @@ where
     }
 
     /// Begins as much as there are items and permits for; returns whether anything has begun.
-    fn fill(mut self: Pin<&mut Self>, cx: &mut Context<'_>, leaves: bool) -> bool {
+    fn fill(self: Pin<&mut Self>, cx: &mut Context<'_>, leaves: bool) -> bool {
+        let mut this = self.project();
+        // One more than the ceiling: the one in line hears when the ceiling is raised.
+        let most = this.buffer.unwrap_or_else(|| this.limiter.ceiling().saturating_add(1));
         let mut began = false;
         loop {
-            let buffered = self.buffered();
-            let mut this = self.as_mut().project();
-            // One more than the ceiling: the one in line hears when the ceiling is raised.
-            let most = this.buffer.unwrap_or_else(|| this.limiter.ceiling().saturating_add(1));
-            if this.next.is_none() && buffered < most {
+            let input = if let Some(input) = this.next.take() {
+                input
+            } else if this.running.len() + this.outputs.len() >= most {
+                return began;
+            } else {
                 match this.source.as_mut().as_pin_mut().map(|source| source.poll_next(cx)) {
                     Some(Poll::Ready(Some(item))) => match F::open(item) {
-                        Ok(input) => *this.next = Some(input),
+                        Ok(input) => input,
                         Err(error) => {
                             this.source.set(None);
                             this.running.push(Under::output(error));
                             return true;
                         }
                     },
-                    Some(Poll::Ready(None)) => this.source.set(None),
-                    Some(Poll::Pending) | None => {}
+                    Some(Poll::Ready(None)) => {
+                        this.source.set(None);
+                        return began;
+                    }
+                    Some(Poll::Pending) | None => return began,
                 }
-            }
-            let Some(input) = this.next.take() else { return began };
+            };
             match acquire(this.limiter, this.request, cx, leaves) {
                 Poll::Ready(Ok(permit)) => {
                     let work = this.form.begin(input);
-                    this.running.push(Under::work(work, permit, F::finish));
+                    this.running.push(Under::work(work, permit));
                 }
                 Poll::Ready(Err(error)) => {
                     if error == AcquireError::Closed {
@@ -177,10 +187,16 @@ fn acquire(
     cx: &mut Context<'_>,
     leaves: bool,
 ) -> Poll<Result<OwnedPermit, AcquireError>> {
-    if leaves && request.is_none() {
+    if request.is_none() {
         // Those in line first: a loop of this could go past them for long.
-        let permit = (limiter.waiting() == 0).then(|| limiter.try_acquire_owned().ok()).flatten();
-        return permit.map_or(Poll::Pending, |permit| Poll::Ready(Ok(permit)));
+        if limiter.waiting() == 0
+            && let Ok(permit) = limiter.clone().try_into_permit(1)
+        {
+            return Poll::Ready(Ok(permit));
+        }
+        if leaves {
+            return Poll::Pending;
+        }
     }
     let asked = request.get_or_insert_with(|| limiter.acquire_owned());
     let answer = Pin::new(asked).poll(cx);
@@ -195,7 +211,7 @@ impl<St, F, R> fmt::Debug for Core<St, F, R>
 where
     St: Stream,
     F: Form<St::Item>,
-    R: Running<F::Work, F::Output>,
+    R: Running<F, St::Item>,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Limited")

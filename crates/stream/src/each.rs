@@ -42,7 +42,7 @@ pin_project! {
         F: Form<St::Item>,
     {
         #[pin]
-        core: Core<St, F, Unordered<F::Work, F::Output>>,
+        core: Core<St, F, Unordered<F, St::Item>>,
         // The first error, while the rest ends.
         failed: Option<F::Output>,
     }

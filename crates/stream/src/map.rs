@@ -23,7 +23,7 @@ macro_rules! stream {
                 F: Form<St::Item>,
             {
                 #[pin]
-                core: Core<St, F, $running<F::Work, F::Output>>,
+                core: Core<St, F, $running<F, St::Item>>,
             }
         }
 

@@ -8,36 +8,39 @@ use futures_util::stream::{FuturesOrdered, FuturesUnordered};
 use grmgr::OwnedPermit;
 use pin_project_lite::pin_project;
 
+use crate::form::Form;
+
 pin_project! {
     /// Work under its permit, or an output that needs none.
     ///
     /// `FuturesUnordered` drops a future as soon as it is ready: the work, then the permit.
     #[project = UnderProj]
-    pub enum Under<W, T>
+    pub enum Under<F, I>
     where
-        W: Future,
+        F: Form<I>,
     {
-        Work { #[pin] work: W, permit: OwnedPermit, finish: fn(W::Output) -> T },
-        Output { output: Option<T> },
+        Work { #[pin] work: F::Work, permit: OwnedPermit },
+        Output { output: Option<F::Output> },
     }
 }
 
-impl<W: Future, T> Under<W, T> {
-    pub(crate) fn work(work: W, permit: OwnedPermit, finish: fn(W::Output) -> T) -> Self {
-        Self::Work { work, permit, finish }
+impl<F: Form<I>, I> Under<F, I> {
+    #[inline]
+    pub(crate) fn work(work: F::Work, permit: OwnedPermit) -> Self {
+        Self::Work { work, permit }
     }
 
-    pub(crate) fn output(output: T) -> Self {
+    pub(crate) fn output(output: F::Output) -> Self {
         Self::Output { output: Some(output) }
     }
 }
 
-impl<W: Future, T> Future for Under<W, T> {
-    type Output = T;
+impl<F: Form<I>, I> Future for Under<F, I> {
+    type Output = F::Output;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         match self.project() {
-            UnderProj::Work { work, finish, .. } => work.poll(cx).map(finish),
+            UnderProj::Work { work, .. } => work.poll(cx).map(F::finish),
             UnderProj::Output { output } => Poll::Ready(output.take().expect(POLLED_AGAIN)),
         }
     }
@@ -46,19 +49,19 @@ impl<W: Future, T> Future for Under<W, T> {
 const POLLED_AGAIN: &str = "a future was polled again after it was ready";
 
 /// Futures that run together: in order, or not.
-pub(crate) trait Running<W: Future, T>: Default {
-    fn push(&mut self, future: Under<W, T>);
+pub(crate) trait Running<F: Form<I>, I>: Default {
+    fn push(&mut self, future: Under<F, I>);
     /// Those that run, and those whose output waits for another.
     fn len(&self) -> usize;
     /// The next output; `None` if nothing runs.
-    fn poll_output(&mut self, cx: &mut Context<'_>) -> Poll<Option<T>>;
+    fn poll_output(&mut self, cx: &mut Context<'_>) -> Poll<Option<F::Output>>;
 }
 
-pub(crate) type Ordered<W, T> = FuturesOrdered<Under<W, T>>;
-pub(crate) type Unordered<W, T> = FuturesUnordered<Under<W, T>>;
+pub(crate) type Ordered<F, I> = FuturesOrdered<Under<F, I>>;
+pub(crate) type Unordered<F, I> = FuturesUnordered<Under<F, I>>;
 
-impl<W: Future, T> Running<W, T> for Ordered<W, T> {
-    fn push(&mut self, future: Under<W, T>) {
+impl<F: Form<I>, I> Running<F, I> for Ordered<F, I> {
+    fn push(&mut self, future: Under<F, I>) {
         self.push_back(future);
     }
 
@@ -66,13 +69,13 @@ impl<W: Future, T> Running<W, T> for Ordered<W, T> {
         self.len()
     }
 
-    fn poll_output(&mut self, cx: &mut Context<'_>) -> Poll<Option<T>> {
+    fn poll_output(&mut self, cx: &mut Context<'_>) -> Poll<Option<F::Output>> {
         Pin::new(self).poll_next(cx)
     }
 }
 
-impl<W: Future, T> Running<W, T> for Unordered<W, T> {
-    fn push(&mut self, future: Under<W, T>) {
+impl<F: Form<I>, I> Running<F, I> for Unordered<F, I> {
+    fn push(&mut self, future: Under<F, I>) {
         FuturesUnordered::push(self, future);
     }
 
@@ -80,7 +83,7 @@ impl<W: Future, T> Running<W, T> for Unordered<W, T> {
         self.len()
     }
 
-    fn poll_output(&mut self, cx: &mut Context<'_>) -> Poll<Option<T>> {
+    fn poll_output(&mut self, cx: &mut Context<'_>) -> Poll<Option<F::Output>> {
         Pin::new(self).poll_next(cx)
     }
 }
