@@ -21,13 +21,14 @@ use futures_util::stream;
 use grmgr::{Handle, Limiter};
 use grmgr_benches::stats::{median_and_spread, quantile};
 use grmgr_stream::StreamExt as _;
-use grmgr_tower::LimitLayer;
+use grmgr_tower::{LimitLayer, Until};
 use http::{Request, Response};
 use http_body_util::Full;
 use tokio::runtime::Runtime;
 use tokio::task::yield_now;
 use tokio::time::sleep;
 use tower::limit::ConcurrencyLimitLayer;
+use tower::load_shed::LoadShedLayer;
 use tower::util::BoxCloneSyncService;
 use tower::{Layer, Service, ServiceExt, service_fn};
 
@@ -149,6 +150,8 @@ fn free(size: &Size) -> bool {
     let ours = LimitLayer::new(limiter(8));
     let in_time = ours.clone().queue_for(Duration::from_secs(1));
     let shed = ours.clone().shed();
+    let their_shed = ConcurrencyLimitLayer::new(8).layer(inner);
+    let their_shed = LoadShedLayer::new().layer(their_shed);
     let runs: Vec<Run<'_>> = vec![
         (
             "tower ConcurrencyLimit",
@@ -161,6 +164,7 @@ fn free(size: &Size) -> bool {
         ),
         ("grmgr, queue_for", Box::new(requests(in_time.layer(inner), size, || 1))),
         ("grmgr, shed", Box::new(requests(shed.layer(inner), size, || 1))),
+        ("(tower LoadShed around ConcurrencyLimit)", Box::new(requests(their_shed, size, || 1))),
         ("(no limit)", Box::new(requests(inner, size, || 1))),
     ];
     row("a service, permits free", size, size.requests, TOWER, runs)
@@ -175,6 +179,7 @@ fn http(size: &Size) -> bool {
     });
     let ask = || Request::new(());
     let ours = LimitLayer::new(limiter(8)).respond();
+    let until_response = ours.clone().hold(Until::Response).layer(inner);
     let of_static = LimitLayer::new(&STATIC).respond().layer(inner);
     let runs: Vec<Run<'_>> = vec![
         (
@@ -183,6 +188,7 @@ fn http(size: &Size) -> bool {
         ),
         ("grmgr, until the body ends, answering", Box::new(requests(ours.layer(inner), size, ask))),
         ("the same, limiter in a static", Box::new(requests(of_static, size, ask))),
+        ("grmgr, until the response", Box::new(requests(until_response, size, ask))),
         ("(no limit)", Box::new(requests(inner, size, ask))),
     ];
     row("an HTTP service, permits free", size, size.requests, TOWER, runs)
