@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use common::{Broken, Task, request, take_all, waiter, waiters};
-use grmgr::{Adjust, Config, Hand, Limiter, ManualClock, Registry, Stats, TryAcquireError};
+use grmgr::{Adjust, Config, Hand, Handle, Limiter, ManualClock, Registry, Stats, TryAcquireError};
 use proptest::collection::vec;
 use proptest::prelude::{ProptestConfig, any, prop_assert, proptest};
 
@@ -42,16 +42,17 @@ fn every_permit_granted_is_counted() {
     drop(limiter.try_acquire_many_owned(2).unwrap());
     drop(request(&limiter, 2).granted());
     drop(limiter.acquire_blocking().unwrap());
-    assert_eq!(stats(&limiter).acquired, 6);
+    drop(Handle::from(&limiter).try_into_permit(2).unwrap());
+    assert_eq!(stats(&limiter).acquired, 8);
     drop(limiter.try_acquire_many(0).unwrap());
-    assert_eq!(stats(&limiter).acquired, 6);
+    assert_eq!(stats(&limiter).acquired, 8);
     let held = take_all(&limiter);
     let [head, handed, called] = waiters(&limiter);
     drop(held);
     drop((head.granted(), handed.granted()));
     drop(called.granted());
     let stats = stats(&limiter);
-    assert_eq!((stats.acquired, stats.waited, stats.cancelled), (11, 3, 0));
+    assert_eq!((stats.acquired, stats.waited, stats.cancelled), (13, 3, 0));
 }
 
 /// Takes and gives back one permit, `rounds` times.
@@ -158,6 +159,7 @@ fn given_back_is_what_was_acquired_less_what_is_in_flight() {
 #[test]
 fn every_refusal_is_counted_by_its_reason() {
     let (_clock, limiter) = limiter();
+    let limiter = Handle::from(limiter);
     let refused = || {
         let stats = stats(&limiter);
         [
@@ -174,6 +176,8 @@ fn every_refusal_is_counted_by_its_reason() {
     assert_eq!(limiter.try_acquire().unwrap_err(), TryAcquireError::NoPermits);
     // One by `take_all`, which ends with a refusal.
     assert_eq!(refused(), [0, 2, 0, 2]);
+    assert!(limiter.clone().try_into_permit(1).is_err());
+    assert_eq!(refused(), [0, 2, 0, 2], "its handle asks again, or does not");
     let line = waiters::<4>(&limiter);
     assert!(request(&limiter, 1).is_done());
     assert_eq!(refused(), [0, 2, 1, 2]);
