@@ -34,12 +34,12 @@ pub trait StreamExt: Stream + Sized {
     /// An item for which no permit was to be had is an [`AcquireError`] in the place of its result: its
     /// future is not made. After [`Closed`](AcquireError::Closed) no further items are taken, and the
     /// stream ends with the last of those that run.
-    fn map_limited<F, W>(self, limiter: impl Into<Handle>, f: F) -> MapLimited<Self, Plain<F, W>>
+    fn map_limited<F, W>(self, limiter: impl Into<Handle>, f: F) -> MapLimited<Self, Plain<F>>
     where
         F: FnMut(Self::Item) -> W,
         W: Future,
     {
-        MapLimited::new(self, limiter.into(), Plain::new(f))
+        MapLimited::new(self, limiter.into(), Plain(f))
     }
 
     /// Makes a future for each item, and yields their results as they come.
@@ -62,12 +62,12 @@ pub trait StreamExt: Stream + Sized {
         self,
         limiter: impl Into<Handle>,
         f: F,
-    ) -> MapLimitedUnordered<Self, Plain<F, W>>
+    ) -> MapLimitedUnordered<Self, Plain<F>>
     where
         F: FnMut(Self::Item) -> W,
         W: Future,
     {
-        MapLimitedUnordered::new(self, limiter.into(), Plain::new(f))
+        MapLimitedUnordered::new(self, limiter.into(), Plain(f))
     }
 
     /// Runs a future for each item, in one future that ends with the last of them.
@@ -99,12 +99,12 @@ pub trait StreamExt: Stream + Sized {
         self,
         limiter: impl Into<Handle>,
         f: F,
-    ) -> ForEachLimited<Self, Plain<F, W>>
+    ) -> ForEachLimited<Self, Plain<F>>
     where
         F: FnMut(Self::Item) -> W,
         W: Future<Output = ()>,
     {
-        ForEachLimited::new(self, limiter.into(), Plain::new(f))
+        ForEachLimited::new(self, limiter.into(), Plain(f))
     }
 
     /// As [`map_limited`](Self::map_limited), up to the first error, which cancels the rest.
@@ -132,14 +132,14 @@ pub trait StreamExt: Stream + Sized {
         self,
         limiter: impl Into<Handle>,
         f: F,
-    ) -> MapLimited<Self, Try<F, W>>
+    ) -> MapLimited<Self, Try<F>>
     where
         Self: Stream<Item = Result<T, E>>,
         F: FnMut(T) -> W,
         W: Future<Output = Result<U, E>>,
         E: From<AcquireError>,
     {
-        MapLimited::new(self, limiter.into(), Try::new(f))
+        MapLimited::new(self, limiter.into(), Try(f))
     }
 
     /// As [`map_limited_unordered`](Self::map_limited_unordered), up to the first error, which cancels the rest.
@@ -163,14 +163,14 @@ pub trait StreamExt: Stream + Sized {
         self,
         limiter: impl Into<Handle>,
         f: F,
-    ) -> MapLimitedUnordered<Self, Try<F, W>>
+    ) -> MapLimitedUnordered<Self, Try<F>>
     where
         Self: Stream<Item = Result<T, E>>,
         F: FnMut(T) -> W,
         W: Future<Output = Result<U, E>>,
         E: From<AcquireError>,
     {
-        MapLimitedUnordered::new(self, limiter.into(), Try::new(f))
+        MapLimitedUnordered::new(self, limiter.into(), Try(f))
     }
 
     /// As [`for_each_limited`](Self::for_each_limited), up to the first error, which cancels the rest.
@@ -197,14 +197,14 @@ pub trait StreamExt: Stream + Sized {
         self,
         limiter: impl Into<Handle>,
         f: F,
-    ) -> ForEachLimited<Self, Try<F, W>>
+    ) -> ForEachLimited<Self, Try<F>>
     where
         Self: Stream<Item = Result<T, E>>,
         F: FnMut(T) -> W,
         W: Future<Output = Result<(), E>>,
         E: From<AcquireError>,
     {
-        ForEachLimited::new(self, limiter.into(), Try::new(f))
+        ForEachLimited::new(self, limiter.into(), Try(f))
     }
 }
 

@@ -1,7 +1,6 @@
 //! The plain methods and those that stop at the first error: what they differ in.
 
 use std::fmt;
-use std::marker::PhantomData;
 
 use grmgr::AcquireError;
 
@@ -32,47 +31,31 @@ pub trait Form<Item>: sealed::Sealed {
 
 mod sealed {
     pub trait Sealed {}
-    impl<F, W> Sealed for super::Plain<F, W> {}
-    impl<F, W> Sealed for super::Try<F, W> {}
+    impl<F> Sealed for super::Plain<F> {}
+    impl<F> Sealed for super::Try<F> {}
 }
 
+// Without the type of the future as a parameter: the compiler could not tell then that a stream may be
+// sent to another thread if its function borrows something.
 /// Every item: what the plain methods do.
-pub struct Plain<F, W> {
-    make: F,
-    work: PhantomData<fn() -> W>,
-}
+pub struct Plain<F>(pub(crate) F);
 
 /// Until the first error: what the methods named `try_…` do.
-pub struct Try<F, W> {
-    make: F,
-    work: PhantomData<fn() -> W>,
-}
+pub struct Try<F>(pub(crate) F);
 
-impl<F, W> fmt::Debug for Plain<F, W> {
+impl<F> fmt::Debug for Plain<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Plain")
     }
 }
 
-impl<F, W> fmt::Debug for Try<F, W> {
+impl<F> fmt::Debug for Try<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Try")
     }
 }
 
-impl<F, W> Plain<F, W> {
-    pub(crate) fn new(make: F) -> Self {
-        Self { make, work: PhantomData }
-    }
-}
-
-impl<F, W> Try<F, W> {
-    pub(crate) fn new(make: F) -> Self {
-        Self { make, work: PhantomData }
-    }
-}
-
-impl<Item, F: FnMut(Item) -> W, W: Future> Form<Item> for Plain<F, W> {
+impl<Item, F: FnMut(Item) -> W, W: Future> Form<Item> for Plain<F> {
     type Input = Item;
     type Work = W;
     type Output = Result<W::Output, AcquireError>;
@@ -82,7 +65,7 @@ impl<Item, F: FnMut(Item) -> W, W: Future> Form<Item> for Plain<F, W> {
     }
 
     fn begin(&mut self, input: Item) -> W {
-        (self.make)(input)
+        self.0(input)
     }
 
     fn finish(output: W::Output) -> Self::Output {
@@ -98,7 +81,7 @@ impl<Item, F: FnMut(Item) -> W, W: Future> Form<Item> for Plain<F, W> {
     }
 }
 
-impl<T, U, E, F, W> Form<Result<T, E>> for Try<F, W>
+impl<T, U, E, F, W> Form<Result<T, E>> for Try<F>
 where
     F: FnMut(T) -> W,
     W: Future<Output = Result<U, E>>,
@@ -113,7 +96,7 @@ where
     }
 
     fn begin(&mut self, input: T) -> W {
-        (self.make)(input)
+        self.0(input)
     }
 
     fn finish(output: Result<U, E>) -> Self::Output {
