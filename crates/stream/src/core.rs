@@ -11,6 +11,7 @@ use pin_project_lite::pin_project;
 
 use crate::form::Form;
 use crate::running::{Running, Under};
+use crate::stages;
 
 pin_project! {
     /// One body for all methods.
@@ -22,11 +23,17 @@ pin_project! {
         // `None` when it has ended.
         #[pin]
         source: Option<St>,
+        // Whether its last answer was that it has nothing yet.
+        source_waits: bool,
         form: F,
         limiter: Handle,
         buffer: Option<usize>,
-        // Waits for its permit.
-        next: Option<F::Input>,
+        // The highest ceiling so far.
+        highest: usize,
+        // How many items the stages before this one may have.
+        upstream: usize,
+        // They wait for permits, the first of them in line; or, in their place, what is yielded.
+        inputs: VecDeque<Result<F::Input, F::Output>>,
         request: Option<AcquireOwned>,
         running: R,
         outputs: VecDeque<F::Output>,
@@ -51,10 +58,13 @@ where
     pub(crate) fn new(source: St, limiter: Handle, form: F) -> Self {
         Self {
             source: Some(source),
+            source_waits: false,
             form,
             limiter,
             buffer: None,
-            next: None,
+            highest: 0,
+            upstream: 0,
+            inputs: VecDeque::new(),
             request: None,
             running: R::default(),
             outputs: VecDeque::new(),
@@ -67,7 +77,7 @@ where
 
     /// The items that have left the source, and whose output has not been taken.
     fn buffered(&self) -> usize {
-        usize::from(self.next.is_some()) + self.running.len() + self.outputs.len()
+        self.inputs.len() + self.running.len() + self.outputs.len()
     }
 
     pub(crate) fn size_hint(&self) -> (usize, Option<usize>) {
@@ -76,14 +86,28 @@ where
         (buffered.min(1), source.and_then(|source| source.checked_add(buffered)))
     }
 
+    /// How many items it has at most. One more than the ceiling: that one stands in line, and hears when
+    /// the ceiling is raised.
+    fn most(&self) -> usize {
+        self.buffer.unwrap_or_else(|| self.limiter.ceiling().saturating_add(1))
+    }
+
+    /// The same while nothing of it runs: as many as any ceiling has let in, and what the stages before it
+    /// may have.
+    fn most_ever(&self) -> usize {
+        self.buffer.unwrap_or(self.upstream.saturating_add(self.highest).saturating_add(2))
+    }
+
     pub(crate) fn poll_output(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         consumer: Consumer,
     ) -> Poll<Option<F::Output>> {
-        // Nothing begins before these are taken: it would stand still with its permits meanwhile.
         let this = self.as_mut().project();
-        let ready = this.outputs.pop_front();
+        *this.highest = this.limiter.ceiling().max(*this.highest);
+        let later_waits = stages::visit(&self.limiter, self.most_ever());
+        // Nothing begins before these are taken: it would stand still with its permits meanwhile.
+        let ready = self.as_mut().project().outputs.pop_front();
         if ready.is_some() {
             return self.yielded(ready);
         }
@@ -101,8 +125,14 @@ where
                 }
             }
             output = output.or_else(|| this.outputs.pop_front());
-            let leaves = output.is_some() && consumer == Consumer::Leaves;
-            if output.as_ref().is_some_and(F::ends) || !self.as_mut().fill(cx, leaves) {
+            let turn = if later_waits {
+                Turn::Later
+            } else if output.is_some() && consumer == Consumer::Leaves {
+                Turn::Leaves
+            } else {
+                Turn::Stays
+            };
+            if output.as_ref().is_some_and(F::ends) || !self.as_mut().fill(cx, turn) {
                 break;
             }
             // What has begun is polled once before the consumer may leave.
@@ -122,71 +152,105 @@ where
     }
 
     /// Begins as much as there are items and permits for; returns whether anything has begun.
-    fn fill(self: Pin<&mut Self>, cx: &mut Context<'_>, leaves: bool) -> bool {
-        let mut this = self.project();
-        // One more than the ceiling: the one in line hears when the ceiling is raised.
-        let most = this.buffer.unwrap_or_else(|| this.limiter.ceiling().saturating_add(1));
-        let mut began = false;
+    fn fill(mut self: Pin<&mut Self>, cx: &mut Context<'_>, turn: Turn) -> bool {
+        let (mut began, mut waits) = (false, false);
         loop {
-            let input = if let Some(input) = this.next.take() {
-                input
-            } else if this.running.len() + this.outputs.len() >= most {
+            let first = if waits { None } else { self.as_mut().project().inputs.pop_front() };
+            let Some(input) = first.or_else(|| self.as_mut().take_item(cx, turn, waits)) else {
                 return began;
-            } else {
-                match this.source.as_mut().as_pin_mut().map(|source| source.poll_next(cx)) {
-                    Some(Poll::Ready(Some(item))) => match F::open(item) {
-                        Ok(input) => input,
-                        Err(error) => {
-                            this.source.set(None);
-                            this.running.push(Under::output(error));
-                            return true;
-                        }
-                    },
-                    Some(Poll::Ready(None)) => {
-                        this.source.set(None);
-                        return began;
-                    }
-                    Some(Poll::Pending) | None => return began,
-                }
             };
-            match acquire(this.limiter, this.request, cx, leaves) {
-                Poll::Ready(Ok(permit)) => {
-                    let work = this.form.begin(input);
-                    this.running.push(Under::work(work, permit));
-                }
-                Poll::Ready(Err(error)) => {
-                    if error == AcquireError::Closed {
-                        this.source.set(None);
-                    }
-                    this.running.push(Under::output(F::refuse(error)));
-                }
-                Poll::Pending => {
-                    *this.next = Some(input);
-                    return began;
-                }
+            let mut this = self.as_mut().project();
+            if waits {
+                this.inputs.push_back(input);
+                continue;
             }
+            let under = match input {
+                Err(output) => Under::output(output),
+                Ok(input) => match acquire(this.limiter, this.request, cx, turn) {
+                    Poll::Ready(Ok(permit)) => Under::work(this.form.begin(input), permit),
+                    Poll::Ready(Err(error)) => {
+                        if error == AcquireError::Closed {
+                            this.source.set(None);
+                        }
+                        Under::output(F::refuse(error))
+                    }
+                    Poll::Pending => {
+                        this.inputs.push_front(Ok(input));
+                        waits = true;
+                        continue;
+                    }
+                },
+            };
+            this.running.push(under);
             began = true;
         }
+    }
+
+    /// Takes an item from the source, if it has one and there is room.
+    fn take_item(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        turn: Turn,
+        waits: bool,
+    ) -> Option<Result<F::Input, F::Output>> {
+        // While nothing runs, what it waits for may be held by the stages before it.
+        let starves = waits && turn != Turn::Leaves && self.running.len() == 0;
+        let most = if starves { self.most_ever() } else { self.most() };
+        // One that has nothing yet may stand in line, and holds that up if it is not polled.
+        if self.buffered() >= most && !self.source_waits {
+            return None;
+        }
+        let mut this = self.project();
+        let source = this.source.as_mut().as_pin_mut()?;
+        let polled = if waits {
+            let (polled, upstream) = stages::poll_source(this.limiter, || source.poll_next(cx));
+            *this.upstream = upstream.max(*this.upstream);
+            polled
+        } else {
+            source.poll_next(cx)
+        };
+        *this.source_waits = polled.is_pending();
+        let Poll::Ready(item) = polled else { return None };
+        let input = item.map(F::open);
+        if !matches!(input, Some(Ok(_))) {
+            this.source.set(None);
+        }
+        input
     }
 
     /// Drops everything.
     fn stop(self: Pin<&mut Self>) {
         let mut this = self.project();
         this.source.set(None);
-        *this.next = None;
+        this.inputs.clear();
         *this.request = None;
         *this.running = R::default();
         this.outputs.clear();
     }
 }
 
-/// Asks for a permit: in line, or, if the consumer is about to leave, without.
+/// How the stream may get a permit now.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    /// In line.
+    Stays,
+    /// If one is free: its consumer is about to leave.
+    Leaves,
+    /// Not at all: a later stage waits for one.
+    Later,
+}
+
 fn acquire(
     limiter: &Handle,
     request: &mut Option<AcquireOwned>,
     cx: &mut Context<'_>,
-    leaves: bool,
+    turn: Turn,
 ) -> Poll<Result<OwnedPermit, AcquireError>> {
+    if turn == Turn::Later {
+        *request = None;
+        return Poll::Pending;
+    }
+    let leaves = turn == Turn::Leaves;
     if request.is_none() {
         // Those in line first: a loop of this could go past them for long.
         if limiter.waiting() == 0

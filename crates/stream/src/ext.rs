@@ -32,7 +32,8 @@ pub trait StreamExt: Stream + Sized {
     /// # Errors
     ///
     /// An item for which no permit was to be had is an [`AcquireError`] in the place of its result: its
-    /// future is not made. After [`Closed`](AcquireError::Closed) no further items are taken, and the
+    /// future is not made. Where a limiter bounds its line (`max_waiting`), a stream that comes back to it,
+    /// after its consumer has taken a result, may find it full. After [`Closed`](AcquireError::Closed) no further items are taken, and the
     /// stream ends with the last of those that run.
     fn map_limited<F, W>(self, limiter: impl Into<Handle>, f: F) -> MapLimited<Self, Plain<F>>
     where
@@ -72,8 +73,7 @@ pub trait StreamExt: Stream + Sized {
 
     /// Runs a future for each item, in one future that ends with the last of them.
     ///
-    /// There is no consumer that could keep them waiting, so this is the form for work that needs
-    /// the same limiter elsewhere.
+    /// There is no consumer that could keep them waiting: they run as long as this future is polled.
     ///
     /// ```
     /// use std::cell::Cell;

@@ -33,22 +33,31 @@
 //! # Permits
 //!
 //! An item gets its permit before its future is made. The permit is given back the moment that future
-//! is ready, not when its result is taken. A stream stands in line only while its consumer waits for it,
-//! so it never holds a permit for work that has not begun.
+//! is ready, not when its result is taken. A stream stands in line only until its consumer has an item, so
+//! it keeps no permit for work that has not begun. A future has its permit already: one that acquires the
+//! same limiter again may wait for ever.
 //!
 //! # What runs only while the stream is polled
 //!
 //! Nothing is spawned: the futures run while the consumer waits for the stream, and stand still, with
-//! their permits, while it does something else. So a consumer that waits for the same limiter, between
-//! two items, may wait for futures that nobody polls. Three ways out: do that work inside the future
-//! (`for_each_limited` has no consumer at all), give it a limiter of its own, or spawn the futures, so that
-//! they run by themselves, with [`run_owned`](grmgr::Handle::run_owned).
+//! their permits, while it does something else. So a consumer that acquires the same limiter, between
+//! two items, may wait for futures that nobody polls. Two ways out: give it a limiter of its own, or make
+//! its work another stage.
+//!
+//! *Stages* of a pipeline may share a limiter, for each goes on polling the one before it while it waits.
+//! The later one goes first: while it waits for a permit, those before it begin nothing under that limiter.
+//! So what has begun is brought to its end.
+//!
+//! A stream that has been polled and has nothing yet may stand in line. With `select!` or a time-out around
+//! `next`, poll it on soon, or drop it: when it is its turn, those behind it wait for it.
 //!
 //! # What is buffered
 //!
 //! Items that have been taken from the source and whose results have not been taken from the stream:
 //! by default one more than the ceiling, and never more than [`buffer`](MapLimited::buffer). In order,
-//! the results behind one that takes long are among them.
+//! the results behind one that takes long are among them, and when they fill the buffer, a raise is heard
+//! only when that one is ready. A stage that waits and has nothing running takes in more by default, up to
+//! what it had at the highest ceiling and what the stages before it have: the permits may be there.
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
@@ -59,6 +68,7 @@ mod ext;
 mod form;
 mod map;
 mod running;
+mod stages;
 
 pub use each::ForEachLimited;
 pub use ext::StreamExt;

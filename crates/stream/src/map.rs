@@ -35,7 +35,10 @@ macro_rules! stream {
             /// Sets how many items may be between the source and the consumer: waiting, running, ready.
             ///
             /// At least 1. No more of them run at once, however high the ceiling. Default: one more than
-            /// the ceiling, which moves with it.
+            /// the ceiling, which moves with it; more only while nothing runs (see the [crate](crate)).
+            /// A stage that shares a limiter with one before it should have the default.
+            ///
+            /// A source that always has an item is asked for as many at once.
             ///
             /// ```
             /// use futures_util::stream;
@@ -92,8 +95,8 @@ stream! {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future of `next` loses nothing. Dropping the stream drops its futures, then gives their
-    /// permits back.
+    /// Dropping the future of `next` loses nothing, but the stream may stand in line then: poll it on soon,
+    /// or drop it. Dropping the stream drops its futures, then gives their permits back.
     MapLimited, Ordered
 }
 

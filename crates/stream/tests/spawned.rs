@@ -12,12 +12,12 @@ use tokio::task::yield_now;
 async fn each(limiter: Handle, base: String) -> Result<(), AcquireError> {
     let numbers = || stream::iter(0..4_u32);
     let base = &base;
-    numbers().for_each_limited(limiter.clone(), async |n| drop((base, n))).await?;
+    numbers().for_each_limited(limiter.clone(), async |n| println!("{base}{n}")).await?;
     let tried = numbers().map(Ok::<_, AcquireError>);
     tried
         .try_for_each_limited(limiter, |n| async move {
             yield_now().await;
-            drop((base, n));
+            println!("{base}{n}");
             Ok(())
         })
         .await

@@ -3,7 +3,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each file of tests uses a part of it")]
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -56,7 +56,7 @@ pub struct Jobs(Rc<RefCell<State>>);
 #[derive(Default)]
 struct State {
     running: BTreeMap<u32, Option<Waker>>,
-    told: Vec<u32>,
+    told: BTreeSet<u32>,
 }
 
 impl Jobs {
@@ -71,9 +71,15 @@ impl Jobs {
         self.0.borrow().running.keys().copied().collect()
     }
 
+    /// Those of them that have not been told to end.
+    pub fn untold(&self) -> Vec<u32> {
+        let state = self.0.borrow();
+        state.running.keys().copied().filter(|n| !state.told.contains(n)).collect()
+    }
+
     pub fn end(&self, n: u32) {
         let mut state = self.0.borrow_mut();
-        state.told.push(n);
+        state.told.insert(n);
         if let Some(waker) = state.running.get_mut(&n).and_then(Option::take) {
             drop(state);
             waker.wake();
