@@ -160,7 +160,7 @@ where
                 return began;
             };
             let mut this = self.as_mut().project();
-            if waits {
+            if waits && (input.is_ok() || R::IN_ORDER) {
                 this.inputs.push_back(input);
                 continue;
             }

@@ -50,6 +50,8 @@ const POLLED_AGAIN: &str = "a future was polled again after it was ready";
 
 /// Futures that run together: in order, or not.
 pub(crate) trait Running<F: Form<I>, I>: Default {
+    /// Whether outputs come in the order of their items.
+    const IN_ORDER: bool;
     fn push(&mut self, future: Under<F, I>);
     /// Those that run, and those whose output waits for another.
     fn len(&self) -> usize;
@@ -61,6 +63,8 @@ pub(crate) type Ordered<F, I> = FuturesOrdered<Under<F, I>>;
 pub(crate) type Unordered<F, I> = FuturesUnordered<Under<F, I>>;
 
 impl<F: Form<I>, I> Running<F, I> for Ordered<F, I> {
+    const IN_ORDER: bool = true;
+
     fn push(&mut self, future: Under<F, I>) {
         self.push_back(future);
     }
@@ -75,6 +79,8 @@ impl<F: Form<I>, I> Running<F, I> for Ordered<F, I> {
 }
 
 impl<F: Form<I>, I> Running<F, I> for Unordered<F, I> {
+    const IN_ORDER: bool = false;
+
     fn push(&mut self, future: Under<F, I>) {
         FuturesUnordered::push(self, future);
     }

@@ -77,6 +77,23 @@ fn error_of_the_source_comes_in_its_place() {
     assert_eq!(limiter.in_flight(), 0);
 }
 
+/// But for those that come in order, without waiting for the items before it.
+#[test]
+fn error_of_the_source_is_not_kept_waiting_by_items_that_wait() {
+    let (limiter, jobs) = (handle(2, 2), Jobs::default());
+    let held = limiter.try_acquire_owned();
+    let source = || stream::iter([Ok(0), Ok(1), Err(Failed::Source)]);
+    let mut in_order =
+        Box::pin(source().try_map_limited(limiter.clone(), |n| work(&jobs, n, true)));
+    assert!(next(&mut in_order).is_pending());
+    assert_eq!((jobs.running(), limiter.waiting()), (vec![0], 1));
+    drop(in_order);
+    let in_time = source().try_map_limited_unordered(limiter.clone(), |n| work(&jobs, n, true));
+    assert_eq!(next(&mut Box::pin(in_time)), Poll::Ready(Some(Err(Failed::Source))));
+    drop(held);
+    assert_eq!((jobs.running(), limiter.in_flight(), limiter.waiting()), (vec![], 0, 0));
+}
+
 #[test]
 fn closed_limiter_is_an_error_that_cancels_the_rest() {
     let (limiter, jobs) = (handle(1, 1), Jobs::default());

@@ -164,7 +164,7 @@ impl Overloaded {
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
         if let Some(after) = self.retry_after() {
-            let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
+            let seconds = after.as_secs().saturating_add(u64::from(after.subsec_nanos() > 0));
             headers.insert(RETRY_AFTER, seconds.into());
         }
         response
@@ -181,7 +181,10 @@ impl Overloaded {
         }
         // Clients that retry by themselves ask for this one; a negative number tells them not to.
         let pushback = self.retry_after().map_or(-1, |after| {
-            i64::try_from(after.as_millis()).unwrap_or(i64::MAX).min(i64::from(i32::MAX))
+            // Rounded up, as above, and at most what an i32 holds.
+            i64::try_from(after.as_nanos().div_ceil(1_000_000))
+                .unwrap_or(i64::MAX)
+                .min(i64::from(i32::MAX))
         });
         headers.insert("grpc-retry-pushback-ms", HeaderValue::from(pushback));
         response

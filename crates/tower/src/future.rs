@@ -57,10 +57,12 @@ pin_project! {
 
 /// How far a request for a permit has come.
 enum Asking {
-    /// `None` if the function that chooses the limiter has panicked, or if there is an answer.
+    /// `None` if there is an answer.
     First(Option<Handle>),
     /// In a box: most need not wait, and are the smaller for it.
     InLine(Box<Wait>),
+    /// The function that chooses the limiter has panicked.
+    Panicked,
 }
 
 /// A place in line, and how long the request stays there.
@@ -68,13 +70,6 @@ struct Wait {
     limiter: Handle,
     request: AcquireOwned,
     patience: Option<(Duration, Sleep)>,
-}
-
-impl Wait {
-    fn poll_patience(&mut self, cx: &mut Context<'_>) -> Poll<Reason> {
-        let Some((after, sleep)) = &mut self.patience else { return Poll::Pending };
-        sleep.as_mut().poll(cx).map(|()| Reason::TimedOut { after: *after })
-    }
 }
 
 /// Why there is no permit, and whose.
@@ -109,7 +104,8 @@ impl Asking {
         match mem::replace(self, Self::First(None)) {
             Self::First(Some(limiter)) => self.poll_refused(limiter, n, queue, cx),
             Self::InLine(wait) => self.poll_wait(wait, cx),
-            Self::First(None) => Poll::Ready(Err((None, Reason::Panicked))),
+            Self::Panicked => Poll::Ready(Err((None, Reason::Panicked))),
+            Self::First(None) => panic!("{POLLED_AGAIN}"),
         }
     }
 
@@ -133,7 +129,7 @@ impl Asking {
             Queue::For(limit, timer) => Some((*limit, timer.sleep(*limit))),
             Queue::Forever | Queue::Shed => None,
         };
-        self.poll_wait(Box::new(Wait { limiter, request, patience }), cx)
+        self.stay(Box::new(Wait { limiter, request, patience }), cx)
     }
 
     fn poll_wait(
@@ -141,18 +137,27 @@ impl Asking {
         mut wait: Box<Wait>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<OwnedPermit, Refused>> {
-        let reason = match Pin::new(&mut wait.request).poll(cx) {
-            Poll::Ready(Ok(permit)) => return Poll::Ready(Ok(permit)),
-            Poll::Ready(Err(error)) => Reason::of(error),
-            Poll::Pending => match wait.poll_patience(cx) {
-                Poll::Ready(reason) => reason,
-                Poll::Pending => {
-                    *self = Self::InLine(wait);
-                    return Poll::Pending;
-                }
-            },
-        };
-        Poll::Ready(Err((Some(wait.limiter), reason)))
+        match Pin::new(&mut wait.request).poll(cx) {
+            Poll::Ready(Ok(permit)) => Poll::Ready(Ok(permit)),
+            Poll::Ready(Err(error)) => Poll::Ready(Err((Some(wait.limiter), Reason::of(error)))),
+            Poll::Pending => self.stay(wait, cx),
+        }
+    }
+
+    /// The request has been polled, once: it may be giving way, which a second poll would take back.
+    fn stay(
+        &mut self,
+        mut wait: Box<Wait>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<OwnedPermit, Refused>> {
+        if let Some((after, sleep)) = &mut wait.patience
+            && sleep.as_mut().poll(cx).is_ready()
+        {
+            let reason = Reason::TimedOut { after: *after };
+            return Poll::Ready(Err((Some(wait.limiter), reason)));
+        }
+        *self = Self::InLine(wait);
+        Poll::Pending
     }
 }
 
@@ -169,9 +174,11 @@ where
         (mode, meter): (M, T),
         retry_after: Duration,
     ) -> Self {
-        let (limiter, n) = picked.unzip();
-        let asking = Asking::First(limiter);
-        let stage = Stage::Asking { asking, n: n.unwrap_or(1), call: Some(call) };
+        let (asking, n) = match picked {
+            Some((limiter, n)) => (Asking::First(Some(limiter)), n),
+            None => (Asking::Panicked, 0),
+        };
+        let stage = Stage::Asking { asking, n, call: Some(call) };
         Self { stage, permit: None, queue, mode, meter, retry_after }
     }
 }
@@ -247,7 +254,7 @@ where
             Stage::Asking { asking: Asking::First(limiter), .. } => ("asking", limiter.as_ref()),
             Stage::Asking { asking: Asking::InLine(wait), .. } => ("in line", Some(&wait.limiter)),
             Stage::Working { .. } => ("working", self.permit.as_ref().map(OwnedPermit::limiter)),
-            Stage::Over => ("over", None),
+            Stage::Asking { asking: Asking::Panicked, .. } | Stage::Over => ("over", None),
         };
         f.debug_struct("ResponseFuture")
             .field("limiter", &limiter.map(|limiter| limiter.name()))

@@ -7,7 +7,7 @@ use std::future::{pending, ready};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use axum::Router;
@@ -86,6 +86,58 @@ async fn permit_that_comes_at_the_last_moment_is_used_or_given_back() {
             drop(request.await.expect("no panic"));
         }
         comes_back(&limiter).await;
+    }
+}
+
+/// A task whose requests never wait does not starve a waiter that has been called: after some of them
+/// one gives way, as an `acquire` does.
+#[test]
+fn requests_give_way_to_a_waiter_that_has_been_called() {
+    let strict = Limiter::builder("db").ceiling(1).patience(1).build().expect("it makes sense");
+    let limiter = Handle::from(strict);
+    let layers = [
+        LimitLayer::new(limiter.clone()),
+        LimitLayer::new(limiter.clone()).queue_for_with(Duration::MAX, |_| pending()),
+    ];
+    for layer in layers {
+        let held = limiter.try_acquire().expect("free");
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut head = Box::pin(limiter.acquire());
+        assert!(head.as_mut().poll(&mut cx).is_pending());
+        drop(held);
+        let service = layer.layer(service_fn(|_: ()| ready(Ok::<_, Infallible>(()))));
+        let (mut overtakes, mut gives_way) = (0, Box::pin(service.clone().oneshot(())));
+        while gives_way.as_mut().poll(&mut cx).is_ready() {
+            overtakes += 1;
+            assert!(overtakes < 32, "none gives way");
+            gives_way = Box::pin(service.clone().oneshot(()));
+        }
+        let Poll::Ready(permit) = head.as_mut().poll(&mut cx) else { panic!("it is its turn") };
+        drop(permit);
+        assert!(gives_way.as_mut().poll(&mut cx).is_ready());
+    }
+}
+
+/// In seconds to HTTP, in milliseconds to gRPC, and never sooner than it was set.
+#[test]
+fn time_to_come_back_is_rounded_up_and_may_be_any() {
+    static BUSY: Limiter = Limiter::const_new("busy", 1);
+    let _held = BUSY.try_acquire().expect("free");
+    let times = [
+        (Duration::ZERO, "0", "0"),
+        (Duration::from_nanos(1), "1", "1"),
+        (Duration::MAX, "18446744073709551615", "2147483647"),
+    ];
+    for (after, seconds, milliseconds) in times {
+        let inner =
+            service_fn(|_: Request<()>| ready(Ok::<_, Infallible>(Response::new(String::new()))));
+        let service = LimitLayer::new(&BUSY).shed().retry_after(after).respond().layer(inner);
+        let answer = |kind: &str| {
+            let request = Request::builder().header("content-type", kind).body(());
+            smol::block_on(service.clone().oneshot(request.expect("a request"))).expect("an answer")
+        };
+        assert_eq!(answer("text/plain").headers()[RETRY_AFTER], seconds);
+        assert_eq!(answer("application/grpc").headers()["grpc-retry-pushback-ms"], milliseconds);
     }
 }
 
