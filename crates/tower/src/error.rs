@@ -39,6 +39,9 @@ pub struct Overloaded {
     limiter: Option<Handle>,
     reason: Reason,
     retry_after: Duration,
+    /// As the source of this error: there tonic looks for the status that it tells.
+    #[cfg(feature = "tonic")]
+    status: Option<Box<tonic::Status>>,
 }
 
 /// Why a request got no permit.
@@ -116,7 +119,20 @@ impl Reason {
 
 impl Overloaded {
     pub(crate) fn new(limiter: Option<Handle>, reason: Reason, retry_after: Duration) -> Self {
-        Self { limiter, reason, retry_after }
+        let overloaded = Self {
+            limiter,
+            reason,
+            retry_after,
+            #[cfg(feature = "tonic")]
+            status: None,
+        };
+        #[cfg(feature = "tonic")]
+        let overloaded = Self {
+            status: tonic::Status::from_header_map(overloaded.grpc_response().headers())
+                .map(Box::new),
+            ..overloaded
+        };
+        overloaded
     }
 
     /// Returns the limiter that granted nothing; `None` if a function that chooses it has panicked.
@@ -240,4 +256,13 @@ impl fmt::Display for Overloaded {
     }
 }
 
-impl Error for Overloaded {}
+impl Error for Overloaded {
+    /// With feature `tonic`: the status that tonic answers with, where this error reaches it.
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        #[cfg(feature = "tonic")]
+        if let Some(status) = &self.status {
+            return Some(&**status);
+        }
+        None
+    }
+}

@@ -170,6 +170,22 @@ async fn overload_is_resource_exhausted_for_a_whole_server() {
     exhausts(address, &limiter, &go_on).await;
 }
 
+/// tonic finds the status in the error, on both sides.
+#[tokio::test]
+async fn overload_is_resource_exhausted_also_as_an_error() {
+    let (limiter, go_on) = (limiter(), Arc::new(Semaphore::new(0)));
+    let layer = LimitLayer::new(limiter.clone()).shed().retry_after(Duration::from_secs(2));
+    let (address, incoming) = listener().await;
+    let server = Server::builder().layer(layer.clone()).add_service(Echo { go_on: go_on.clone() });
+    tokio::spawn(server.serve_with_incoming(incoming));
+    exhausts(address, &limiter, &go_on).await;
+
+    let client = ServiceBuilder::new().layer(layer).service(channel(address).await);
+    let status = say(client, "five").await.expect_err("closed");
+    assert_eq!(status.code(), Code::Unavailable);
+    assert!(status.message().contains("closed"), "{status}");
+}
+
 #[tokio::test]
 async fn named_service_is_passed_through() {
     let (limiter, go_on) = (limiter(), Arc::new(Semaphore::new(0)));
