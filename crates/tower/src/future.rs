@@ -202,7 +202,6 @@ where
             };
             let (mut service, request) = call.take().expect(POLLED_AGAIN);
             if let Some((limiter, reason)) = refused {
-                this.stage.set(Stage::Over);
                 let overloaded = Overloaded::new(limiter, reason, *this.retry_after);
                 return Poll::Ready(this.mode.turn_away(&request, overloaded));
             }

@@ -138,7 +138,7 @@ async fn exhausts(address: SocketAddr, limiter: &Handle, go_on: &Semaphore) {
     assert_eq!(status.code(), Code::ResourceExhausted);
     assert_eq!(
         status.message(),
-        "limiter \"gr\u{fc}\u{df}e %\": no permit is free; try again in 2s"
+        "limiter \"gr\u{fc}\u{df}e %41\": no permit is free; try again in 2s"
     );
     let pushback = status.metadata().get("grpc-retry-pushback-ms").expect("when to come back");
     assert_eq!(pushback, "2000");
@@ -156,7 +156,7 @@ async fn exhausts(address: SocketAddr, limiter: &Handle, go_on: &Semaphore) {
 }
 
 fn limiter() -> Handle {
-    Limiter::new("grüße %", 1).into()
+    Limiter::new("grüße %41", 1).into()
 }
 
 #[tokio::test]

@@ -5,19 +5,22 @@ mod common;
 use std::convert::Infallible;
 use std::future::{pending, poll_fn, ready};
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::routing::get as route;
-use common::{Client, Gauge, comes_back, get, serve, slow_body, until};
+use bytes::Bytes;
+use common::{Client, Gauge, comes_back, get, outcome, serve, slow_body, until};
 use futures_util::future::join_all;
+use futures_util::stream;
 use grmgr::{Handle, Limiter};
 use grmgr_tower::{LimitLayer, Until};
 use http::{Request, Response};
 use http_body::{Body as _, Frame};
+use http_body_util::{BodyExt as _, Full, StreamBody};
 use tokio::sync::Semaphore;
 use tower::limit::{ConcurrencyLimit, GlobalConcurrencyLimitLayer};
 use tower::load_shed::LoadShed;
@@ -169,7 +172,7 @@ async fn ended_body_that_is_kept_holds_nothing() {
             ready(Ok::<_, Infallible>(Response::new(Pieces(vec![Ok("a"), Ok("b")], fails))))
         });
         let service = LimitLayer::new(limiter.clone()).respond().layer(answer);
-        let response = service.oneshot(Request::new(())).await.expect("never fails");
+        let response = outcome(service, Request::new(())).await.expect("never fails");
         let mut body = pin!(response.into_body());
         for _ in 0..2 {
             assert!(poll_fn(|cx| body.as_mut().poll_frame(cx)).await.is_some());
@@ -189,7 +192,7 @@ async fn body_of_known_length_gives_it_back_with_its_last_piece() {
         ready(Ok::<_, Infallible>(Response::new(Body::from("all of it"))))
     });
     let service = LimitLayer::new(limiter.clone()).respond().layer(answer);
-    let response = service.oneshot(Request::new(())).await.expect("never fails");
+    let response = outcome(service, Request::new(())).await.expect("never fails");
     let mut body = pin!(response.into_body());
     assert_eq!(body.size_hint().exact(), Some(9));
     assert_eq!(limiter.in_flight(), 1);
@@ -203,7 +206,7 @@ async fn empty_body_carries_nothing() {
     let answer =
         service_fn(|_: Request<()>| ready(Ok::<_, Infallible>(Response::new(Body::empty()))));
     let service = LimitLayer::new(limiter.clone()).respond().layer(answer);
-    let response = service.oneshot(Request::new(())).await.expect("never fails");
+    let response = outcome(service, Request::new(())).await.expect("never fails");
     assert_eq!(limiter.in_flight(), 0);
     drop(response);
 }
@@ -284,6 +287,103 @@ async fn service_that_panics_gives_it_back() {
         let text = again.downcast_ref::<String>().expect("a text");
         assert!(text.contains("polled again"), "{text}");
     }
+}
+
+/// Notes how many permits are out when it is dropped.
+#[derive(Clone)]
+struct Dropped {
+    limiter: Handle,
+    permits: Arc<Mutex<Vec<usize>>>,
+}
+
+impl Dropped {
+    fn new(limiter: &Handle) -> Self {
+        Self { limiter: limiter.clone(), permits: Arc::default() }
+    }
+
+    fn seen(&self) -> Vec<usize> {
+        std::mem::take(&mut self.permits.lock().expect("no panic"))
+    }
+}
+
+impl Drop for Dropped {
+    fn drop(&mut self) {
+        self.permits.lock().expect("no panic").push(self.limiter.in_flight());
+    }
+}
+
+/// The permit is for what the work keeps as well.
+#[test]
+fn work_and_body_are_dropped_under_the_permit() {
+    let limiter = handle(1);
+    let dropped = Dropped::new(&limiter);
+    // Says whether it is ready, and keeps what it has either way.
+    let work = service_fn(|ends: bool| {
+        let kept = dropped.clone();
+        poll_fn(move |_| {
+            let _ = &kept;
+            if ends { Poll::Ready(Ok::<_, Infallible>(())) } else { Poll::Pending }
+        })
+    });
+    let service = LimitLayer::new(limiter.clone()).layer(work);
+    let mut ended = Box::pin(service.clone().call(true));
+    assert!(ended.as_mut().poll(&mut cx()).is_ready());
+    assert_eq!(dropped.seen(), [1], "at once, though the future is kept");
+    let mut cancelled = Box::pin(service.clone().call(false));
+    assert!(cancelled.as_mut().poll(&mut cx()).is_pending());
+    drop(cancelled);
+    assert_eq!((dropped.seen(), limiter.in_flight()), (vec![1], 0));
+
+    let with_body = service_fn(|ends: bool| {
+        let kept = dropped.clone();
+        let frames = stream::poll_fn(move |_| {
+            let _ = &kept;
+            if ends { Poll::Ready(None::<Result<Frame<Bytes>, Infallible>>) } else { Poll::Pending }
+        });
+        ready(Ok::<_, Infallible>(Response::new(StreamBody::new(frames))))
+    });
+    let service = LimitLayer::new(limiter.clone()).hold(Until::Body).layer(with_body);
+    for ends in [true, false] {
+        let response = pin!(service.clone().call(ends)).poll(&mut cx());
+        let Poll::Ready(Ok(response)) = response else { panic!("it answers at once") };
+        let mut body = Box::pin(response.into_body());
+        assert_eq!(body.as_mut().poll_frame(&mut cx()).is_ready(), ends);
+        assert_eq!(dropped.seen().len(), usize::from(ends), "at once, though the body is kept");
+        drop(body);
+        assert_eq!(limiter.in_flight(), 0);
+    }
+    assert_eq!(dropped.seen(), [1]);
+}
+
+/// What is left of a request that is turned away goes at once, and its place in line with it.
+#[test]
+fn request_that_is_turned_away_is_dropped_though_its_future_is_kept() {
+    let limiter = handle(1);
+    let dropped = Dropped::new(&limiter);
+    let _held = limiter.try_acquire().expect("free");
+    let inner = service_fn(|_: Dropped| ready(Ok::<_, Infallible>(())));
+    let mut service = LimitLayer::new(limiter.clone()).shed().layer(inner);
+    let mut turned_away = Box::pin(service.call(dropped.clone()));
+    assert!(matches!(turned_away.as_mut().poll(&mut cx()), Poll::Ready(Err(_))));
+    assert_eq!(dropped.seen(), [1]);
+}
+
+#[test]
+fn body_that_panics_gives_it_back() {
+    let limiter = handle(1);
+    let inner = service_fn(|()| {
+        let panics = |_| -> Frame<Bytes> { panic!("in the body") };
+        let body = Full::new(Bytes::from("text")).map_frame(panics);
+        ready(Ok::<_, Infallible>(Response::new(body)))
+    });
+    let service = LimitLayer::new(limiter.clone()).hold(Until::Body).layer(inner);
+    let response = pin!(service.oneshot(())).poll(&mut cx());
+    let Poll::Ready(Ok(response)) = response else { panic!("it answers at once") };
+    let mut body = Box::pin(response.into_body());
+    assert_eq!(limiter.in_flight(), 1);
+    let poll = std::panic::AssertUnwindSafe(|| body.as_mut().poll_frame(&mut cx()));
+    assert!(std::panic::catch_unwind(poll).is_err());
+    assert_eq!(limiter.in_flight(), 0, "the body is still there");
 }
 
 #[tokio::test]

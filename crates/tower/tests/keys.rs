@@ -10,7 +10,7 @@ use std::task::{Context, Waker};
 use axum::Router;
 use axum::extract::Request;
 use axum::routing::get as route;
-use common::{Client, comes_back, get, serve, until};
+use common::{Client, comes_back, get, outcome, serve, until};
 use grmgr::{Limiter, Registry};
 use grmgr_tower::{LimitLayer, Overloaded, Reason};
 use tokio::sync::Notify;
@@ -73,13 +73,13 @@ async fn limiter_function_that_panics_or_gives_another_name_is_an_error() {
     let layer = LimitLayer::per_key(registry.clone(), key, make);
     let service = layer.layer(service_fn(|_: &'static str| ready(Ok::<_, Infallible>(()))));
     for key in ["panics", "another name"] {
-        let error = service.clone().oneshot(key).await.expect_err("no limiter");
+        let error = outcome(service.clone(), key).await.expect_err("no limiter");
         let error: &Overloaded = error.downcast_ref().expect("no other error");
         assert_eq!((error.reason(), error.limiter()), (&Reason::Panicked, None));
         assert_eq!(error.retry_after(), None);
     }
     assert!(registry.is_empty());
-    service.oneshot("another").await.expect("that one is right");
+    outcome(service, "another").await.expect("that one is right");
     assert_eq!(registry.get("another").map(|it| it.in_flight()), Some(0));
 }
 
@@ -98,26 +98,30 @@ async fn idle_keys_are_evicted_and_those_in_use_or_turned_stay() {
 
     let mut in_use = Box::pin(busy.oneshot("in use".into()));
     assert!(in_use.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
-    for turned in ["turned", "paused", "capped"] {
-        answer.clone().oneshot(turned.into()).await.expect("free");
+    for turned in ["turned", "paused", "capped", "closed"] {
+        outcome(answer.clone(), turned.into()).await.expect("free");
     }
     let get = |name| registry.get(name).expect("it is there");
     let _ = get("turned").set_ceiling(5);
     get("paused").pause();
+    get("closed").close();
+    // Nothing but the cap is left of it.
     let capped = get("capped");
     let cap = capped.cap("a hand").expect("the first");
+    let _ = cap.set(1);
+    std::mem::forget(cap);
+    drop(capped);
 
     let mut most = 0;
     for n in 0..1_000 {
-        answer.clone().oneshot(format!("tenant {n}")).await.expect("free");
+        outcome(answer.clone(), format!("tenant {n}")).await.expect("free");
         most = most.max(registry.len());
     }
-    assert!(most <= 13, "{most} at once");
-    let stay = ["capped", "db", "in use", "paused", "turned"];
+    assert!(most <= 14, "{most} at once");
+    let stay = ["capped", "closed", "db", "in use", "paused", "turned"];
     let names = registry.names();
     let left: Vec<_> = names.iter().filter(|name| !name.starts_with("tenant")).collect();
     assert_eq!(left, stay);
-    drop(cap);
     drop(in_use);
     assert!(registry.limiters().iter().all(|limiter| limiter.in_flight() == 0));
 }

@@ -14,7 +14,7 @@ use axum::Router;
 use axum::error_handling::HandleErrorLayer;
 use axum::routing::get as route;
 use bytes::Bytes;
-use common::{Client, LONG, comes_back, get, serve, until};
+use common::{Client, LONG, comes_back, get, outcome, serve, until};
 use grmgr::{Handle, Limiter};
 use grmgr_tower::{BoxError, LimitLayer, Overloaded, Reason};
 use http::header::RETRY_AFTER;
@@ -42,7 +42,7 @@ async fn request_waits_its_time_and_no_longer() {
     let service = layer.layer(service_fn(|_: ()| ready(Ok::<_, Infallible>("row"))));
 
     let began = Instant::now();
-    let waits = timeout(LONG, service.clone().oneshot(())).await.expect("it waits for ever");
+    let waits = timeout(LONG, outcome(service.clone(), ())).await.expect("it waits for ever");
     let error = waits.expect_err("none came free");
     assert_eq!(began.elapsed().as_millis(), 300);
     let error = overloaded(&error);
@@ -282,10 +282,10 @@ async fn layers_of_tower_go_around_and_inside() {
         .layer(LimitLayer::new(limiter.clone()).shed())
         .timeout(LONG)
         .service(service_fn(|_: ()| ready(Ok::<_, std::io::Error>("row"))));
-    let error = service.clone().oneshot(()).await.expect_err("busy");
+    let error = outcome(service.clone(), ()).await.expect_err("busy");
     assert_eq!(overloaded(&error).reason(), &Reason::Busy);
     drop(held);
-    assert_eq!(service.oneshot(()).await.expect("free"), "row");
+    assert_eq!(outcome(service, ()).await.expect("free"), "row");
     comes_back(&limiter).await;
 }
 
@@ -295,9 +295,9 @@ async fn weight_of_nothing_needs_no_permit() {
     let layer = LimitLayer::new(limiter.clone()).weight(|n: &usize| *n);
     let service = layer.layer(service_fn(|_: usize| ready(Ok::<_, Infallible>(()))));
     let _all = limiter.try_acquire_many(4).expect("all are free");
-    service.clone().oneshot(0).await.expect("it needs none");
+    outcome(service.clone(), 0).await.expect("it needs none");
     limiter.close();
-    let error = service.oneshot(0).await.expect_err("closed");
+    let error = outcome(service, 0).await.expect_err("closed");
     assert_eq!(overloaded(&error).reason(), &Reason::Closed);
     assert_eq!(limiter.in_flight(), 4);
 }
@@ -309,7 +309,7 @@ async fn weight_is_that_many_permits() {
     let work = layer.layer(service_fn(|_: usize| pending::<Result<(), Infallible>>()));
     let three = polled_once(work.clone().oneshot(3));
     assert_eq!(limiter.in_flight(), 3);
-    let error = work.oneshot(2).await.expect_err("one is left");
+    let error = outcome(work, 2).await.expect_err("one is left");
     assert_eq!(overloaded(&error).reason(), &Reason::Busy);
     drop(three);
     assert_eq!(limiter.in_flight(), 0);

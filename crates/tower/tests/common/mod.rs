@@ -20,6 +20,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
+use tower::{Service, ServiceExt};
 
 /// What never takes so long.
 pub const LONG: Duration = Duration::from_secs(60);
@@ -76,6 +77,14 @@ impl Drop for Client {
 /// Asks from a connection of its own.
 pub async fn get(address: SocketAddr, path: &str) -> (u16, String) {
     Client::connect(address).await.text(path).await
+}
+
+/// What becomes of a request. One that is never answered fails.
+pub async fn outcome<S, R>(service: S, request: R) -> Result<S::Response, S::Error>
+where
+    S: Service<R>,
+{
+    timeout(LONG, service.oneshot(request)).await.expect("no answer")
 }
 
 /// Looks until it is so. What happens on a socket cannot be driven by hand.
