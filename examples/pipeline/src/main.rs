@@ -152,7 +152,7 @@ impl<'a> Progress<'a> {
         self.thirds.push((per_second, most));
         if let Some(&next) = [32, 4].get(self.thirds.len() - 1) {
             println!("fetch: {}", self.fetch.set_ceiling(next));
-            self.settled = false;
+            self.settled = self.fetch.in_flight() <= next;
         }
         self.began = Instant::now();
     }
