@@ -428,6 +428,14 @@ impl From<&Arc<Limiter>> for Handle {
     }
 }
 
+/// A clone: for functions that take `impl Into<Handle>`.
+impl From<&Handle> for Handle {
+    #[inline]
+    fn from(handle: &Handle) -> Self {
+        handle.clone()
+    }
+}
+
 impl From<&'static Limiter> for Handle {
     #[inline]
     fn from(limiter: &'static Limiter) -> Self {

@@ -24,17 +24,19 @@ fn new(ceiling: usize) -> Handle {
 #[test]
 fn handle_is_made_of_whatever_keeps_a_limiter() {
     let shared = Arc::new(Limiter::new("shared", 1));
-    let handles: [Handle; 6] = [
+    let handles: [Handle; 7] = [
         Limiter::new("value", 1).into(),
         shared.clone().into(),
         (&shared).into(),
         (&STATIC).into(),
         STATIC.handle(),
         HANDLE.clone(),
+        (&HANDLE).into(),
     ];
     let names = handles.each_ref().map(|handle| handle.name());
-    assert_eq!(names, ["value", "shared", "shared", "handle", "handle", "handle"]);
+    assert_eq!(names, ["value", "shared", "shared", "handle", "handle", "handle", "handle"]);
     assert!(std::ptr::eq(&*handles[1], &*shared) && std::ptr::eq(&*handles[3], &STATIC));
+    assert_eq!(handles[6], HANDLE);
 }
 
 /// Neither the name nor the way in which it is kept.

@@ -30,8 +30,10 @@ use crate::{Limit, Overloaded};
 /// let app: Router = Router::new().route("/report", get(async || "…")).layer(limit);
 /// ```
 ///
-/// By default a request waits as long as its client does, and one that is turned away gets an
-/// [`Overloaded`] error. How many may wait at once is up to the limiter (`max_waiting`).
+/// By default a request waits as long as its client does, keeps its permit until the response is there,
+/// and gets an [`Overloaded`] error if it is turned away. With [`respond`](Self::respond) or
+/// [`hold`](Self::hold) the body of an HTTP response carries the permit. Servers of axum and of gRPC need
+/// `respond`. How many may wait at once is up to the limiter (`max_waiting`).
 #[derive(Clone, Debug)]
 #[must_use = "a layer does nothing until it is put around a service"]
 pub struct LimitLayer<P = Handle, M = Errors, T = ()> {
@@ -56,7 +58,7 @@ impl LimitLayer {
     ///
     /// let layer = LimitLayer::new(&DB);
     /// let registered = Registry::global().register(Limiter::new("api", 8))?;
-    /// let layer = LimitLayer::new(registered);
+    /// let layer = LimitLayer::new(&registered);
     /// # Ok::<(), grmgr::NameTaken>(())
     /// ```
     pub fn new(limiter: impl Into<Handle>) -> Self {
@@ -76,9 +78,12 @@ impl<P> LimitLayer<P> {
 impl<K, L> LimitLayer<PerKey<K, L>> {
     /// Limits each key by itself, with limiters that are made when their key first comes.
     ///
-    /// `make` gets the key and returns a limiter of that name. Limiters that nobody uses and nobody has
-    /// turned are evicted from time to time: see [`evict_above`](Self::evict_above). Others in the
-    /// registry stay.
+    /// `make` gets the key and returns a limiter of that name. Limiters that are not in use, and whose
+    /// setting has not been changed, are evicted from time to time: see
+    /// [`evict_above`](Self::evict_above). Others in the registry stay.
+    ///
+    /// Keys come from clients. In a registry with other limiters, a client that sends the name of one as
+    /// its key takes the permits of that limiter: give the keys a registry of their own, or a prefix.
     ///
     /// If a function panics, or the limiter has another name, the request gets an [`Overloaded`] error
     /// or is answered 500.
@@ -134,13 +139,24 @@ impl<P, M, T> LimitLayer<P, M, T> {
     ///
     /// With 0 a request needs none. One that weighs more than the limiter's `max` is turned away.
     ///
+    /// Write the type of the argument, as here. Without it, the compiler says that "implementation of
+    /// `FnOnce` is not general enough".
+    ///
     /// ```
+    /// use axum::{Router, extract::Request, routing::post};
     /// use grmgr::Limiter;
     /// use grmgr_tower::LimitLayer;
+    /// use http::header::CONTENT_LENGTH;
     ///
     /// static MEMORY: Limiter = Limiter::const_new("memory in MiB", 512);
     ///
-    /// let layer = LimitLayer::new(&MEMORY).weight(|upload: &Vec<u8>| upload.len().div_ceil(1 << 20));
+    /// // 1 permit for each MiB of the upload, 16 if it does not say how large it is.
+    /// let weight = |request: &Request| {
+    ///     let length = request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok());
+    ///     length.and_then(|length| length.parse().ok()).map_or(16, |bytes: usize| bytes.div_ceil(1 << 20))
+    /// };
+    /// let limit = LimitLayer::new(&MEMORY).weight(weight).respond();
+    /// let app: Router = Router::new().route("/upload", post(async || "…")).layer(limit);
     /// ```
     pub fn weight<W>(self, weight: W) -> LimitLayer<Weighted<P, W>, M, T> {
         let Self { pick, mode, meter, queue, retry_after } = self;
@@ -228,8 +244,8 @@ impl<P, M, T> LimitLayer<P, M, T> {
 impl<P, T> LimitLayer<P, Errors, T> {
     /// For HTTP services: sets until when a request keeps its permit.
     ///
-    /// With [`Until::Body`], until the last byte of the body has been taken, or the client is gone. A
-    /// service that is not of HTTP keeps it until its response is there.
+    /// With [`Until::Body`], until the last byte of the body has been taken, or the client is gone. Without
+    /// `hold` and [`respond`](LimitLayer::respond), until the response is there.
     ///
     /// ```
     /// # use grmgr::Limiter;
@@ -247,6 +263,9 @@ impl<P, T> LimitLayer<P, Errors, T> {
     /// RESOURCE_EXHAUSTED, with the time in `grpc-retry-pushback-ms`; UNAVAILABLE if the limiter is
     /// closed, and INTERNAL if a function has panicked. Permits are held until the body has ended,
     /// unless [`hold`](LimitLayer::hold) says otherwise.
+    ///
+    /// A tonic server also takes a layer without `respond`; its clients get `Internal, "h2 protocol
+    /// error"` then. axum does not take one.
     ///
     /// ```
     /// # use grmgr::Limiter;
@@ -270,7 +289,10 @@ impl<P, T> LimitLayer<P, Errors, T> {
     /// # let limiter = Limiter::new("api", 8);
     /// let layer = LimitLayer::new(limiter).shed().respond_with(|overloaded: &Overloaded| {
     ///     let mut response = overloaded.response();
-    ///     *response.status_mut() = StatusCode::TOO_MANY_REQUESTS;
+    ///     // Not if the limiter is closed, the request is too large, or a function has panicked.
+    ///     if overloaded.retry_after().is_some() {
+    ///         *response.status_mut() = StatusCode::TOO_MANY_REQUESTS;
+    ///     }
     ///     response
     /// });
     /// ```

@@ -26,14 +26,16 @@
 //! - *No permit*: wait, [`queue_for`](LimitLayer::queue_for_with) some time, or
 //!   [`shed`](LimitLayer::shed). How many may wait is up to the limiter.
 //! - *Turned away*: an [`Overloaded`] error; with [`respond`](LimitLayer::respond) an HTTP answer, and
-//!   the status RESOURCE_EXHAUSTED to gRPC.
-//! - *Until when*: [`hold`](LimitLayer::hold).
+//!   the status RESOURCE_EXHAUSTED to gRPC. Servers of gRPC need it.
+//! - *Until when*: [`hold`](LimitLayer::hold). With `hold` or `respond` until the body ends; with neither,
+//!   until the response is there.
 //! - *How many*: up to you, or to the requests themselves: `LimitLayer::adaptive`, with feature `adaptive`.
 //!
 //! # Features
 //!
-//! `tokio` (default): `queue_for` with tokio's timer. `tonic`: a limited tonic service keeps its name, and
-//! the status in a tonic error is known. `adaptive`: `LimitLayer::adaptive`, a ceiling that moves itself.
+//! `tokio` (default): `queue_for` with tokio's timer. `tonic`: a limited tonic service keeps its name
+//! (`NamedService`), and `adaptive` counts an error that is a `tonic::Status` by its code. `adaptive`:
+//! `LimitLayer::adaptive`, a ceiling that moves itself.
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]

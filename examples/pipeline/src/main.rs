@@ -34,14 +34,13 @@ type Failed = Box<dyn Error + Send + Sync>;
 async fn main() -> Result<(), Failed> {
     let mut arguments = env::args().skip(1);
     let pages: usize = arguments.next().map_or(Ok(3_000), |text| text.parse())?;
-    let dashboard = arguments.next().unwrap_or_else(|| "127.0.0.1:9187".into());
+    let dashboard = arguments.next().unwrap_or_else(|| "127.0.0.1:9188".into());
 
     let limiter = |name: &'static str, ceiling| {
         let limiter = Limiter::builder(name).ceiling(ceiling).max(64).build()?;
         Ok::<Handle, Failed>(Registry::global().register(limiter)?)
     };
-    let (fetch, parse, store) =
-        (limiter("1 fetch", 2)?, limiter("2 parse", 2)?, limiter("3 store", 4)?);
+    let (fetch, parse, store) = (limiter("fetch", 2)?, limiter("parse", 2)?, limiter("store", 4)?);
     let monitor = Monitor::builder(Registry::global())
         .sample_every(Duration::from_secs(1))
         .dashboard(dashboard)
@@ -119,6 +118,8 @@ struct Progress<'a> {
     done: usize,
     words: usize,
     began: Instant,
+    /// Whether no more are fetched than the ceiling allows. What began before it was lowered goes on.
+    settled: bool,
     /// Pages per second, and the most that were fetched at once, of each third.
     thirds: Vec<(f64, usize)>,
 }
@@ -126,12 +127,17 @@ struct Progress<'a> {
 impl<'a> Progress<'a> {
     fn new(pages: usize, fetch: Handle, site: &'a Site) -> Self {
         let thirds = Vec::new();
-        Self { pages, fetch, site, done: 0, words: 0, began: Instant::now(), thirds }
+        let began = Instant::now();
+        Self { pages, fetch, site, done: 0, words: 0, began, settled: true, thirds }
     }
 
     fn add(&mut self, pages: usize, words: usize) {
         self.done += pages;
         self.words += words;
+        if !self.settled && self.fetch.in_flight() <= self.fetch.ceiling() {
+            self.settled = true;
+            let _ = self.site.most_at_once(); // from here on
+        }
         if self.done < (self.thirds.len() + 1) * self.pages / 3 {
             return;
         }
@@ -145,7 +151,8 @@ impl<'a> Progress<'a> {
         );
         self.thirds.push((per_second, most));
         if let Some(&next) = [32, 4].get(self.thirds.len() - 1) {
-            println!("1 fetch: {}", self.fetch.set_ceiling(next));
+            println!("fetch: {}", self.fetch.set_ceiling(next));
+            self.settled = self.fetch.in_flight() <= next;
         }
         self.began = Instant::now();
     }
@@ -153,8 +160,11 @@ impl<'a> Progress<'a> {
     /// What has to be so, however fast the machine.
     fn check(&self) {
         assert_eq!((self.done, self.words), (self.pages, self.pages * site::WORDS));
-        let [(slow, first), (fast, second), _] = self.thirds[..] else { panic!("three thirds") };
-        assert!(first <= 2 && second <= 32, "{:?}", self.thirds);
+        let [(slow, first), (fast, second), (_, third)] = self.thirds[..] else {
+            panic!("three thirds")
+        };
+        assert!(first <= 2 && second <= 32 && third <= 4, "{:?}", self.thirds);
+        assert!(self.settled);
         assert!(fast > slow, "{:?}", self.thirds);
     }
 }

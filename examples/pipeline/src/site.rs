@@ -2,8 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -15,13 +14,17 @@ pub(crate) const WORDS: usize = 500;
 
 pub(crate) struct Site {
     address: SocketAddr,
-    counts: Arc<Counts>,
+    counts: Arc<Mutex<Counts>>,
 }
 
 #[derive(Default)]
 struct Counts {
-    now: AtomicUsize,
-    most: AtomicUsize,
+    now: usize,
+    most: usize,
+}
+
+fn lock(counts: &Mutex<Counts>) -> MutexGuard<'_, Counts> {
+    counts.lock().expect("no panic")
 }
 
 impl Site {
@@ -43,18 +46,22 @@ impl Site {
 
     /// Since it was asked the last time.
     pub(crate) fn most_at_once(&self) -> usize {
-        self.counts.most.swap(0, Relaxed)
+        std::mem::take(&mut lock(&self.counts).most)
     }
 }
 
-async fn answer(mut client: TcpStream, counts: Arc<Counts>) -> io::Result<()> {
+async fn answer(mut client: TcpStream, counts: Arc<Mutex<Counts>>) -> io::Result<()> {
     // Short enough to come in one piece; a real server parses it.
     let mut request = [0; 1024];
     let _ = client.read(&mut request).await?;
-    counts.most.fetch_max(counts.now.fetch_add(1, Relaxed) + 1, Relaxed);
+    {
+        let mut counts = lock(&counts);
+        counts.now += 1;
+        counts.most = counts.most.max(counts.now);
+    }
     sleep(Duration::from_millis(10)).await;
     // Before the answer: the client may come again as soon as it has it.
-    counts.now.fetch_sub(1, Relaxed);
+    lock(&counts).now -= 1;
     let text = "lorem ".repeat(WORDS);
     client.write_all(format!("HTTP/1.1 200 OK\r\n\r\n{text}").as_bytes()).await
 }

@@ -51,6 +51,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     if let Some(address) = monitor.dashboard_address() {
         println!("dashboard: http://{address}/");
     }
+    println!("Ctrl-C ends it.");
     let app = app(&search, &export);
     let (stop, stopped) = oneshot::channel::<()>();
     let server = axum::serve(listener, app).with_graceful_shutdown(async { drop(stopped.await) });
@@ -96,8 +97,9 @@ fn app(search: &Handle, export: &Handle) -> Router {
     let searching = LimitLayer::new(search.clone()).queue_for(Duration::from_millis(100)).respond();
     // No wait, and the permit is out until the last byte is.
     let exporting = LimitLayer::new(export.clone()).shed().hold(Until::Body).respond();
-    // A line for each tenant: nobody waits for what another asks for.
-    let tenant = |request: &Request| request.uri().path().to_owned();
+    // A line for each tenant: nobody waits for what another asks for. The prefix keeps the names that
+    // clients send apart from the other limiters of this registry, which the dashboard shows.
+    let tenant = |request: &Request| request.uri().path().replace("/tenants/", "tenant ");
     let per_tenant = LimitLayer::per_key(Registry::global(), tenant, |name| {
         Limiter::builder(name.to_owned())
             .ceiling(2)
@@ -142,7 +144,8 @@ async fn report(load: &Load) {
         );
         let mut answers = load.since_last();
         for limiter in Registry::global().snapshots() {
-            let (served, turned_away) = answers.remove(&*limiter.name).unwrap_or_default();
+            let path = limiter.name.replace("tenant ", "/tenants/");
+            let (served, turned_away) = answers.remove(&*path).unwrap_or_default();
             let in_flight = format!("{} of {}", limiter.in_flight, limiter.ceiling);
             println!(
                 "        {:<18}{in_flight:>10}{:>10}{served:>10}{turned_away:>10}",
