@@ -10,6 +10,8 @@ use grmgr::{AcquireOwned, Handle, OwnedPermit};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
+use crate::label::Label;
+use crate::pick::Picked;
 use crate::queue::{Queue, Sleep};
 use crate::{Meter, Mode, Overloaded, Reason};
 
@@ -49,7 +51,7 @@ pin_project! {
     #[project = StageProj]
     enum Stage<S, Request, F, B> {
         // Asks for a permit. What it is for comes out with it.
-        Asking { asking: Asking, n: usize, call: Option<(S, Request)> },
+        Asking { asking: Asking, n: usize, label: Label, call: Option<(S, Request)> },
         Working { #[pin] work: F, started: B },
         Over,
     }
@@ -163,15 +165,17 @@ where
     T: Meter<S::Response, S::Error>,
 {
     pub(crate) fn new(
-        picked: Option<(Handle, usize)>,
+        picked: Option<Picked>,
         queue: Queue,
         call: (S, Request),
         (mode, meter): (M, T),
         retry_after: Duration,
     ) -> Self {
-        let (limiter, n) = picked.unzip();
-        let asking = Asking::First(limiter);
-        let stage = Stage::Asking { asking, n: n.unwrap_or(1), call: Some(call) };
+        let (limiter, n, label) = match picked {
+            Some(Picked { limiter, n, label }) => (Some(limiter), n, label),
+            None => (None, 1, Label::default()),
+        };
+        let stage = Stage::Asking { asking: Asking::First(limiter), n, label, call: Some(call) };
         Self { stage, permit: None, queue, mode, meter, retry_after }
     }
 }
@@ -186,13 +190,14 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        if let StageProj::Asking { asking, n, call } = this.stage.as_mut().project() {
+        if let StageProj::Asking { asking, n, label, call } = this.stage.as_mut().project() {
             let refused = if asking.try_first(*n, this.permit) {
                 None
             } else {
                 let answer = ready!(asking.poll(*n, this.queue, cx));
                 answer.map(|permit| *this.permit = Some(permit)).err()
             };
+            label.set(this.permit);
             let (mut service, request) = call.take().expect(POLLED_AGAIN);
             if let Some((limiter, reason)) = refused {
                 this.stage.set(Stage::Over);

@@ -28,12 +28,14 @@
 //! - *Turned away*: an [`Overloaded`] error; with [`respond`](LimitLayer::respond) an HTTP answer, and
 //!   the status RESOURCE_EXHAUSTED to gRPC.
 //! - *Until when*: [`hold`](LimitLayer::hold).
+//! - *Whose*: `LimitLayer::label`, with feature `stats`, names each request among the holders of permits.
 //! - *How many*: up to you, or to the requests themselves: `LimitLayer::adaptive`, with feature `adaptive`.
 //!
 //! # Features
 //!
 //! `tokio` (default): `queue_for` with tokio's timer. `tonic`: a limited tonic service keeps its name, and
 //! the status in a tonic error is known. `adaptive`: `LimitLayer::adaptive`, a ceiling that moves itself.
+//! `stats`: `LimitLayer::label`, and the feature of that name of [`grmgr`].
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
@@ -43,6 +45,7 @@ mod adaptive;
 mod body;
 mod error;
 mod future;
+mod label;
 mod layer;
 mod meter;
 mod mode;
@@ -58,6 +61,8 @@ pub use future::ResponseFuture;
 pub use layer::LimitLayer;
 pub use meter::Meter;
 pub use mode::{Answer, Answers, BoxError, Errors, HttpErrors, Mode, Until};
+#[cfg(feature = "stats")]
+pub use pick::Labelled;
 pub use pick::{Limiters, PerKey, Pick, Weighted};
 pub use service::Limit;
 

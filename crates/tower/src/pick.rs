@@ -1,5 +1,7 @@
 //! Which limiter a request needs, and how many permits of it.
 
+#[cfg(feature = "stats")]
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 use std::ops::Deref;
@@ -7,6 +9,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use grmgr::{Handle, Limiter, Registry};
+
+use crate::label::Label;
 
 /// Chooses the limiter of a request.
 ///
@@ -47,13 +51,35 @@ pub trait Pick<Request> {
         1
     }
 
-    /// Both, or `None` if one has panicked: that would take the connection with it, and under HTTP/2
-    /// every other request on that.
-    #[doc(hidden)]
-    fn pick(&self, request: &Request) -> Option<(Handle, usize)> {
-        let both = || (self.limiter(request), self.weight(request));
-        catch_unwind(AssertUnwindSafe(both)).ok()
+    /// Returns the label of the request's permits (feature `stats`). Default: empty, for none.
+    ///
+    /// Asked only if the limiter [tracks its holders](grmgr::Builder::track_holders).
+    #[cfg(feature = "stats")]
+    fn label(&self, request: &Request) -> Cow<'static, str> {
+        let _ = request;
+        Cow::Borrowed("")
     }
+
+    /// All of it, or `None` if one has panicked: that would take the connection with it, and under
+    /// HTTP/2 every other request on that.
+    #[doc(hidden)]
+    fn pick(&self, request: &Request) -> Option<Picked> {
+        let all = || {
+            let limiter = self.limiter(request);
+            let n = self.weight(request);
+            let label = Label::of(self, &limiter, request);
+            Picked { limiter, n, label }
+        };
+        catch_unwind(AssertUnwindSafe(all)).ok()
+    }
+}
+
+/// What a request asks for.
+#[derive(Debug)]
+pub struct Picked {
+    pub(crate) limiter: Handle,
+    pub(crate) n: usize,
+    pub(crate) label: Label,
 }
 
 impl<Request> Pick<Request> for Handle {
@@ -63,8 +89,8 @@ impl<Request> Pick<Request> for Handle {
     }
 
     #[inline]
-    fn pick(&self, _: &Request) -> Option<(Handle, usize)> {
-        Some((self.clone(), 1))
+    fn pick(&self, _: &Request) -> Option<Picked> {
+        Some(Picked { limiter: self.clone(), n: 1, label: Label::default() })
     }
 }
 
@@ -87,11 +113,67 @@ impl<Request, P: Pick<Request>, W: Fn(&Request) -> usize> Pick<Request> for Weig
     fn weight(&self, request: &Request) -> usize {
         (self.weight)(request)
     }
+
+    #[cfg(feature = "stats")]
+    #[inline]
+    fn label(&self, request: &Request) -> Cow<'static, str> {
+        self.pick.label(request)
+    }
 }
 
 impl<P: fmt::Debug, W> fmt::Debug for Weighted<P, W> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Weighted").field("pick", &self.pick).finish_non_exhaustive()
+    }
+}
+
+/// Chooses as `P` does, and labels the permits as a function says (feature `stats`).
+///
+/// Made by [`LimitLayer::label`](crate::LimitLayer::label).
+///
+/// ```
+/// use grmgr::Handle;
+/// use grmgr_tower::{Labelled, Limit};
+///
+/// struct Server<S> {
+///     limited: Limit<S, Labelled<Handle, fn(&http::Request<()>) -> String>>,
+/// }
+/// # let _ = |server: Server<()>| server.limited;
+/// ```
+#[cfg(feature = "stats")]
+#[derive(Clone)]
+pub struct Labelled<P, F> {
+    pub(crate) pick: P,
+    pub(crate) label: F,
+}
+
+#[cfg(feature = "stats")]
+impl<Request, P, F, L> Pick<Request> for Labelled<P, F>
+where
+    P: Pick<Request>,
+    F: Fn(&Request) -> L,
+    L: Into<Cow<'static, str>>,
+{
+    #[inline]
+    fn limiter(&self, request: &Request) -> Handle {
+        self.pick.limiter(request)
+    }
+
+    #[inline]
+    fn weight(&self, request: &Request) -> usize {
+        self.pick.weight(request)
+    }
+
+    #[inline]
+    fn label(&self, request: &Request) -> Cow<'static, str> {
+        (self.label)(request).into()
+    }
+}
+
+#[cfg(feature = "stats")]
+impl<P: fmt::Debug, F> fmt::Debug for Labelled<P, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Labelled").field("pick", &self.pick).finish_non_exhaustive()
     }
 }
 
