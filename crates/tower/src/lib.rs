@@ -45,7 +45,6 @@ mod adaptive;
 mod body;
 mod error;
 mod future;
-mod label;
 mod layer;
 mod meter;
 mod mode;

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use grmgr::{Handle, Limiter, Registry};
 
-use crate::label::Label;
+use crate::future::Asking;
 
 /// Chooses the limiter of a request.
 ///
@@ -60,26 +60,32 @@ pub trait Pick<Request> {
         Cow::Borrowed("")
     }
 
-    /// All of it, or `None` if one has panicked: that would take the connection with it, and under
-    /// HTTP/2 every other request on that.
+    /// All of it, or that one has panicked, which is caught: it would take the connection with it, and
+    /// under HTTP/2 every other request on that.
     #[doc(hidden)]
-    fn pick(&self, request: &Request) -> Option<Picked> {
+    fn pick(&self, request: &Request) -> Picked {
         let all = || {
             let limiter = self.limiter(request);
             let n = self.weight(request);
-            let label = Label::of(self, &limiter, request);
-            Picked { limiter, n, label }
+            #[cfg(feature = "stats")]
+            if limiter.tracks_holders() {
+                let label = self.label(request);
+                if !label.is_empty() {
+                    return Picked { asking: Asking::Labelled(Box::new((limiter, label))), n };
+                }
+            }
+            Picked { asking: Asking::First(Some(limiter)), n }
         };
-        catch_unwind(AssertUnwindSafe(all)).ok()
+        let panicked = |_| Picked { asking: Asking::First(None), n: 1 };
+        catch_unwind(AssertUnwindSafe(all)).unwrap_or_else(panicked)
     }
 }
 
 /// What a request asks for.
-#[derive(Debug)]
+#[allow(missing_debug_implementations, reason = "nobody can get one")]
 pub struct Picked {
-    pub(crate) limiter: Handle,
+    pub(crate) asking: Asking,
     pub(crate) n: usize,
-    pub(crate) label: Label,
 }
 
 impl<Request> Pick<Request> for Handle {
@@ -89,8 +95,8 @@ impl<Request> Pick<Request> for Handle {
     }
 
     #[inline]
-    fn pick(&self, _: &Request) -> Option<Picked> {
-        Some(Picked { limiter: self.clone(), n: 1, label: Label::default() })
+    fn pick(&self, _: &Request) -> Picked {
+        Picked { asking: Asking::First(Some(self.clone())), n: 1 }
     }
 }
 
