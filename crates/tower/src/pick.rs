@@ -54,6 +54,25 @@ pub trait Pick<Request> {
     /// Returns the label of the request's permits (feature `stats`). Default: empty, for none.
     ///
     /// Asked only if the limiter [tracks its holders](grmgr::Builder::track_holders).
+    ///
+    /// ```
+    /// use std::borrow::Cow;
+    /// use grmgr::Handle;
+    /// use grmgr_tower::Pick;
+    /// use http::Request;
+    ///
+    /// struct Jobs(Handle);
+    ///
+    /// impl<B> Pick<Request<B>> for Jobs {
+    ///     fn limiter(&self, _: &Request<B>) -> Handle {
+    ///         self.0.clone()
+    ///     }
+    ///
+    ///     fn label(&self, request: &Request<B>) -> Cow<'static, str> {
+    ///         request.uri().path().to_owned().into()
+    ///     }
+    /// }
+    /// ```
     #[cfg(feature = "stats")]
     fn label(&self, request: &Request) -> Cow<'static, str> {
         let _ = request;
