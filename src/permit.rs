@@ -64,8 +64,8 @@ impl<L: Deref<Target = Limiter>> PermitOf<L> {
 
     /// Labels permits that are held already, as [`label`](crate::AcquireOf::label) does for a request.
     ///
-    /// From now on; an earlier label is replaced. Kept and cut as there, and ignored where a request's
-    /// label is ignored, and by a guard without permits.
+    /// It replaces an earlier label. It is kept only by a limiter that tracks its holders (feature
+    /// `stats`), and cut to 256 bytes. A guard without permits keeps none.
     ///
     /// ```
     /// # use grmgr::Limiter;
