@@ -26,7 +26,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     for limiter in limiters.limiters() {
         for holder in limiter.holders() {
             let (label, held_for) = (&holder.label, holder.held_for);
-            println!("{}: {label} still runs, since {held_for:.1?}", limiter.name());
+            println!("{}: {label} still runs, for {held_for:.1?} now", limiter.name());
         }
     }
     let left: Vec<_> = jobs.holders().into_iter().map(|holder| holder.label).collect();

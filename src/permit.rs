@@ -4,6 +4,8 @@ use core::fmt;
 use core::mem;
 use core::ops::Deref;
 
+use alloc::borrow::Cow;
+
 use crate::handle::Handle;
 use crate::limiter::Limiter;
 use crate::observe::{Held, Label};
@@ -58,6 +60,24 @@ impl<L: Deref<Target = Limiter>> PermitOf<L> {
     #[inline]
     pub fn count(&self) -> usize {
         self.held.count()
+    }
+
+    /// Labels permits that are held already, as [`label`](crate::AcquireOf::label) does for a request.
+    ///
+    /// It replaces an earlier label. It is kept only by a limiter that tracks its holders (feature
+    /// `stats`), and cut to 256 bytes. A guard without permits keeps none.
+    ///
+    /// ```
+    /// # use grmgr::Limiter;
+    /// let jobs = Limiter::new("jobs", 4);
+    /// let mut permit = jobs.try_acquire()?;
+    /// permit.set_label("export: reading");
+    /// // …
+    /// permit.set_label("export: writing");
+    /// # Ok::<(), grmgr::TryAcquireError>(())
+    /// ```
+    pub fn set_label(&mut self, label: impl Into<Cow<'static, str>>) {
+        self.limiter.on_relabelled(self.held, label.into());
     }
 
     /// Keeps the permits in flight without the guard.

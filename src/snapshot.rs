@@ -249,4 +249,25 @@ impl Limiter {
         let holders = |holders: &Holders| holders.list(self.now().unwrap_or_default());
         self.tracked_holders().map(holders).unwrap_or_default()
     }
+
+    /// Returns whether the limiter [tracks its holders](crate::Builder::track_holders).
+    ///
+    /// For a label that costs something to make: where holders are not tracked, none is needed.
+    ///
+    /// ```
+    /// # use grmgr::Limiter;
+    /// # let path = "/export";
+    /// let requests = Limiter::builder("requests").ceiling(20).track_holders().build()?;
+    /// let mut permit = requests.try_acquire().unwrap();
+    /// if requests.tracks_holders() {
+    ///     permit.set_label(format!("GET {path}"));
+    /// }
+    /// assert_eq!(requests.holders()[0].label, "GET /export");
+    /// # Ok::<(), grmgr::ConfigError>(())
+    /// ```
+    #[cfg(feature = "stats")]
+    #[inline]
+    pub fn tracks_holders(&self) -> bool {
+        self.holders.is_some()
+    }
 }

@@ -182,14 +182,18 @@ fn label_of_a_megabyte_is_cut_to_256_bytes() {
     let (_clock, limiter) = tracked(8);
     let label = |label: String| {
         let leaked: &'static str = label.clone().leak();
-        let _permits = [
+        let mut permits = [
             limiter.acquire().label(leaked).blocking().unwrap(),
             limiter.acquire().label(label.clone()).blocking().unwrap(),
+            limiter.try_acquire().unwrap(),
+            limiter.try_acquire().unwrap(),
         ];
-        let [borrowed, owned] = [0, 1].map(|i| limiter.holders().swap_remove(i).label);
-        assert_eq!(borrowed, owned);
-        assert!(label.starts_with(&*owned));
-        owned.len()
+        permits[2].set_label(leaked);
+        permits[3].set_label(label.clone());
+        let kept = [0, 1, 2, 3].map(|i| limiter.holders().swap_remove(i).label);
+        assert!(kept.iter().all(|one| *one == kept[0]));
+        assert!(label.starts_with(&*kept[0]));
+        kept[0].len()
     };
     assert_eq!(label("a".repeat(1 << 20)), 256);
     assert_eq!(label("é".repeat(1 << 19)), 256);
@@ -198,6 +202,72 @@ fn label_of_a_megabyte_is_cut_to_256_bytes() {
     assert_eq!(label("a".repeat(256)), 256);
     assert_eq!(label("a".repeat(255)), 255);
     assert_eq!(label(String::new()), 0);
+}
+
+#[test]
+fn permits_are_labelled_after_their_grant_and_labelled_anew() {
+    let (clock, limiter) = tracked(4);
+    assert!(limiter.tracks_holders());
+    let mut plain = limiter.try_acquire_many(2).unwrap();
+    let mut labelled = Arc::new(tracked(1).1).acquire_owned().label("first").blocking().unwrap();
+    clock.advance(SECOND);
+    assert_eq!(holders(&limiter), [holder("", 2, 1)]);
+    plain.set_label("late");
+    labelled.set_label(format!("second of {}", 2));
+    assert_eq!(holders(&limiter), [holder("late", 2, 1)], "as old as it is");
+    assert_eq!(holders(labelled.limiter()), [holder("second of 2", 1, 0)]);
+    plain.set_label("");
+    assert_eq!(holders(&limiter), [holder("", 2, 1)]);
+    plain.set_label("forgotten by name");
+    plain.forget();
+    assert_eq!(holders(&limiter), [holder("forgotten by name", 2, 1)]);
+}
+
+#[test]
+fn part_that_was_split_off_is_labelled_by_itself() {
+    let (_clock, limiter) = tracked(4);
+    let mut rest = limiter.acquire_many(4).label("all").blocking().unwrap();
+    let mut part = rest.split(1).unwrap();
+    part.set_label("part");
+    assert_eq!(holders(&limiter), [holder("all", 3, 0), holder("part", 1, 0)]);
+    rest.set_label("rest");
+    assert_eq!(holders(&limiter), [holder("rest", 3, 0), holder("part", 1, 0)]);
+    part.merge(rest);
+    assert_eq!(holders(&limiter), [holder("part", 4, 0)]);
+    part.set_label("merged");
+    assert_eq!(holders(&limiter), [holder("merged", 4, 0)]);
+    let mut all = part.split(4).unwrap();
+    part.set_label("of the guard that has none left");
+    all.set_label("of the guard that has them all");
+    assert_eq!(holders(&limiter), [holder("of the guard that has them all", 4, 0)]);
+    assert_eq!(all.release(1), Some(3));
+    assert_eq!(holders(&limiter), [holder("of the guard that has them all", 3, 0)]);
+}
+
+#[test]
+fn label_of_no_permits_is_ignored() {
+    let (_clock, limiter) = tracked(2);
+    let mut nothing = limiter.try_acquire_many(0).unwrap();
+    nothing.set_label("nothing");
+    assert!(limiter.holders().is_empty());
+    let one = limiter.acquire().label("one").blocking().unwrap();
+    nothing.set_label("still nothing");
+    assert_eq!(holders(&limiter), [holder("one", 1, 0)]);
+    nothing.merge(one);
+    assert_eq!(holders(&limiter), [holder("one", 1, 0)]);
+}
+
+#[test]
+fn label_of_permits_that_are_not_tracked_is_ignored() {
+    let (_clock, builder) = builder(4);
+    let limiter = builder.build().unwrap();
+    assert!(!limiter.tracks_holders());
+    let mut permit = limiter.try_acquire_many(3).unwrap();
+    permit.set_label("ignored");
+    assert_eq!((permit.count(), limiter.in_flight()), (3, 3));
+    assert!(limiter.holders().is_empty());
+    drop(permit);
+    assert_at_rest(&limiter);
 }
 
 #[test]
@@ -226,6 +296,7 @@ enum Step {
     Acquire(usize),
     Split(usize, usize),
     Merge(usize, usize),
+    Label(usize),
     Forget(usize),
     Drop(usize),
     Done,
@@ -237,6 +308,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (0..4_usize).prop_map(Step::Acquire),
         2 => (any::<usize>(), 0..4_usize).prop_map(|(i, n)| Step::Split(i, n)),
         1 => (any::<usize>(), any::<usize>()).prop_map(|(i, j)| Step::Merge(i, j)),
+        1 => any::<usize>().prop_map(Step::Label),
         1 => any::<usize>().prop_map(Step::Forget),
         2 => any::<usize>().prop_map(Step::Drop),
         1 => Just(Step::Done),
@@ -284,6 +356,13 @@ proptest! {
                     } else if n > 0 {
                         entry.1 += n;
                         entry.2 = entry.2.min(since);
+                    }
+                },
+                Step::Label(i) => if let Some(i) = at(i) {
+                    let (permit, entry) = &mut guards[i];
+                    permit.set_label(label.to_string());
+                    if entry.1 > 0 {
+                        entry.0 = label.to_string();
                     }
                 },
                 Step::Forget(i) => if let Some(i) = at(i) {

@@ -124,12 +124,6 @@ impl Limiter {
         Label { text: self.tracks_holders().then(|| Box::new(cut(label))) }
     }
 
-    /// Whether it tracks its holders.
-    #[inline]
-    pub(crate) fn tracks_holders(&self) -> bool {
-        self.holders.is_some()
-    }
-
     /// A guard is about to be made for `n` permits. They are given back if the clock panics.
     #[cold]
     pub(crate) fn on_held(&self, n: usize, label: Label) -> Held {
@@ -183,6 +177,13 @@ impl Limiter {
     pub(crate) fn on_forgotten(&self, held: Held) {
         if let Some(holders) = self.tracked_holders().filter(|_| held.is_tracked()) {
             holders.forget(held.holder());
+        }
+    }
+
+    /// The permits of a guard are labelled, or labelled anew.
+    pub(crate) fn on_relabelled(&self, held: Held, label: Cow<'static, str>) {
+        if let Some(holders) = self.tracked_holders().filter(|_| held.is_tracked()) {
+            holders.relabel(held.holder(), cut(label));
         }
     }
 

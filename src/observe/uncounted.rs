@@ -91,6 +91,8 @@ impl Limiter {
 
     pub(crate) fn on_forgotten(&self, _: Held) {}
 
+    pub(crate) fn on_relabelled(&self, _: Held, _: Cow<'static, str>) {}
+
     pub(crate) fn on_given_back(&self, held: Held) {
         self.release(held.0);
     }

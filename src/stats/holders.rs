@@ -1,5 +1,6 @@
 //! The holders of permits, and since when they hold them: only for limiters that track them.
 
+use core::mem;
 use core::time::Duration;
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
@@ -28,7 +29,8 @@ const FORGOTTEN: &str = "forgotten";
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Holder {
-    /// The [label](crate::AcquireOf::label) of the request. Empty without one.
+    /// The [label](crate::AcquireOf::label) of the request, or the
+    /// [last one](crate::PermitOf::set_label) of the permits. Empty without one.
     ///
     /// Permits that have been [forgotten](crate::PermitOf::forget) and have no label: `"forgotten"`.
     pub label: Cow<'static, str>,
@@ -98,6 +100,11 @@ impl Holders {
             entry.since = entry.since.min(other.since);
             other
         });
+    }
+
+    /// The permits of a guard have this label from now on.
+    pub(crate) fn relabel(&self, number: u32, label: Cow<'static, str>) {
+        let _before = self.with_book(|book| mem::replace(&mut book.guard(number).label, label));
     }
 
     /// A guard gives back `count` of its permits; returns since when they were held.

@@ -75,7 +75,7 @@ pub enum Reason {
     },
     /// The limiter is closed.
     Closed,
-    /// The function for the key, for the limiter or for the weight has panicked.
+    /// The function for the key, the limiter, the weight or the label has panicked.
     Panicked,
 }
 
@@ -237,7 +237,7 @@ impl fmt::Display for Reason {
             ),
             Self::Closed => f.write_str("the limiter is closed and grants nothing any more"),
             Self::Panicked => {
-                f.write_str("the function that chooses its limiter or weight has panicked")
+                f.write_str("the function that chooses its limiter, weight or label has panicked")
             }
         }
     }

@@ -1,5 +1,6 @@
 //! A request's way: in line, at work, answered.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::mem;
 use std::pin::Pin;
@@ -10,6 +11,7 @@ use grmgr::{AcquireOwned, Handle, OwnedPermit};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
+use crate::pick::Picked;
 use crate::queue::{Queue, Sleep};
 use crate::{Meter, Mode, Overloaded, Reason};
 
@@ -56,9 +58,12 @@ pin_project! {
 }
 
 /// How far a request for a permit has come.
-enum Asking {
+pub(crate) enum Asking {
     /// `None` if there is an answer.
     First(Option<Handle>),
+    /// The same, with a label. Those that have none pay nothing for it.
+    #[cfg(feature = "stats")]
+    Labelled(Box<(Handle, Cow<'static, str>)>),
     /// In a box: most need not wait, and are the smaller for it.
     InLine(Box<Wait>),
     /// The function that chooses the limiter has panicked.
@@ -66,7 +71,7 @@ enum Asking {
 }
 
 /// A place in line, and how long the request stays there.
-struct Wait {
+pub(crate) struct Wait {
     limiter: Handle,
     request: AcquireOwned,
     patience: Option<(Duration, Sleep)>,
@@ -102,26 +107,35 @@ impl Asking {
         cx: &mut Context<'_>,
     ) -> Poll<Result<OwnedPermit, Refused>> {
         match mem::replace(self, Self::First(None)) {
-            Self::First(Some(limiter)) => self.poll_refused(limiter, n, queue, cx),
+            Self::First(Some(limiter)) => self.poll_first(limiter, n, None, queue, cx),
+            #[cfg(feature = "stats")]
+            Self::Labelled(first) => self.poll_first(first.0, n, Some(first.1), queue, cx),
             Self::InLine(wait) => self.poll_wait(wait, cx),
             Self::Panicked => Poll::Ready(Err((None, Reason::Panicked))),
             Self::First(None) => panic!("{POLLED_AGAIN}"),
         }
     }
 
-    /// No permit was free.
-    fn poll_refused(
+    /// No permit was free, or nobody has looked yet.
+    fn poll_first(
         &mut self,
         limiter: Handle,
         n: usize,
+        label: Option<Cow<'static, str>>,
         queue: &Queue,
         cx: &mut Context<'_>,
     ) -> Poll<Result<OwnedPermit, Refused>> {
         if let Queue::Shed = queue {
-            let answer = limiter.try_acquire_many_owned(n);
+            let mut answer = limiter.try_acquire_many_owned(n);
+            if let (Ok(permit), Some(label)) = (&mut answer, label) {
+                permit.set_label(label);
+            }
             return Poll::Ready(answer.map_err(|error| (Some(limiter), Reason::of_try(error))));
         }
         let mut request = limiter.acquire_many_owned(n);
+        if let Some(label) = label {
+            request = request.label(label);
+        }
         if let Poll::Ready(answer) = Pin::new(&mut request).poll(cx) {
             return Poll::Ready(answer.map_err(|error| (Some(limiter), Reason::of(error))));
         }
@@ -168,16 +182,12 @@ where
     T: Meter<S::Response, S::Error>,
 {
     pub(crate) fn new(
-        picked: Option<(Handle, usize)>,
+        Picked { asking, n }: Picked,
         queue: Queue,
         call: (S, Request),
         (mode, meter): (M, T),
         retry_after: Duration,
     ) -> Self {
-        let (asking, n) = match picked {
-            Some((limiter, n)) => (Asking::First(Some(limiter)), n),
-            None => (Asking::Panicked, 0),
-        };
         let stage = Stage::Asking { asking, n, call: Some(call) };
         Self { stage, permit: None, queue, mode, meter, retry_after }
     }
@@ -251,6 +261,8 @@ where
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (stage, limiter) = match &self.stage {
             Stage::Asking { asking: Asking::First(limiter), .. } => ("asking", limiter.as_ref()),
+            #[cfg(feature = "stats")]
+            Stage::Asking { asking: Asking::Labelled(first), .. } => ("asking", Some(&first.0)),
             Stage::Asking { asking: Asking::InLine(wait), .. } => ("in line", Some(&wait.limiter)),
             Stage::Working { .. } => ("working", self.permit.as_ref().map(OwnedPermit::limiter)),
             Stage::Asking { asking: Asking::Panicked, .. } | Stage::Over => ("over", None),

@@ -9,6 +9,8 @@ use http::Response;
 use tower_layer::Layer;
 
 use crate::mode::{Answers, Errors, HttpErrors, Until};
+#[cfg(feature = "stats")]
+use crate::pick::Labelled;
 use crate::pick::{Limiters, PerKey, Weighted};
 use crate::queue::{Queue, Timer};
 use crate::{Limit, Overloaded};
@@ -161,6 +163,32 @@ impl<P, M, T> LimitLayer<P, M, T> {
     pub fn weight<W>(self, weight: W) -> LimitLayer<Weighted<P, W>, M, T> {
         let Self { pick, mode, meter, queue, retry_after } = self;
         LimitLayer { pick: Weighted { pick, weight }, mode, meter, queue, retry_after }
+    }
+
+    /// Labels the permits of a request, for [`holders`](grmgr::Limiter::holders) to tell whose they are.
+    ///
+    /// A label is made only where the limiter [tracks its holders](grmgr::Builder::track_holders), and cut
+    /// to 256 bytes. If the function panics, the request gets an [`Overloaded`] error or is answered 500.
+    ///
+    /// ```
+    /// use axum::{Router, extract::Request, routing::get};
+    /// use grmgr::Limiter;
+    /// use grmgr_tower::LimitLayer;
+    ///
+    /// static API: Limiter = Limiter::const_new("api", 20).with_track_holders();
+    ///
+    /// // Such as "GET /report". Without the query, which may be secret.
+    /// let label = |request: &Request| format!("{} {}", request.method(), request.uri().path());
+    /// let limit = LimitLayer::new(&API).label(label).respond();
+    /// let app: Router = Router::new().route("/report", get(async || "…")).layer(limit);
+    /// for holder in API.holders() {
+    ///     println!("{} for {:?}", holder.label, holder.held_for);
+    /// }
+    /// ```
+    #[cfg(feature = "stats")]
+    pub fn label<F>(self, label: F) -> LimitLayer<Labelled<P, F>, M, T> {
+        let Self { pick, mode, meter, queue, retry_after } = self;
+        LimitLayer { pick: Labelled { pick, label }, mode, meter, queue, retry_after }
     }
 
     /// Turns a request away that has waited this long. The timer is tokio's.

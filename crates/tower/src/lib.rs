@@ -26,16 +26,18 @@
 //! - *No permit*: wait, [`queue_for`](LimitLayer::queue_for_with) some time, or
 //!   [`shed`](LimitLayer::shed). How many may wait is up to the limiter.
 //! - *Turned away*: an [`Overloaded`] error; with [`respond`](LimitLayer::respond) an HTTP answer, and
-//!   the status RESOURCE_EXHAUSTED to gRPC. Servers of gRPC need it.
+//!   the status RESOURCE_EXHAUSTED to gRPC.
 //! - *Until when*: [`hold`](LimitLayer::hold). With `hold` or `respond` until the body ends; with neither,
 //!   until the response is there.
+//! - *Whose*: `LimitLayer::label`, with feature `stats`, names each request among the holders of permits.
 //! - *How many*: up to you, or to the requests themselves: `LimitLayer::adaptive`, with feature `adaptive`.
 //!
 //! # Features
 //!
 //! `tokio` (default): `queue_for` with tokio's timer. `tonic`: a limited tonic service keeps its name
-//! (`NamedService`), and `adaptive` counts an error that is a `tonic::Status` by its code. `adaptive`:
-//! `LimitLayer::adaptive`, a ceiling that moves itself.
+//! (`NamedService`), tonic answers an [`Overloaded`] error with its status, and `adaptive` counts an error that
+//! is a `tonic::Status` by its code. `adaptive`: `LimitLayer::adaptive`, a ceiling that moves itself. `stats`:
+//! `LimitLayer::label`, and the feature of that name of [`grmgr`].
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
@@ -60,6 +62,8 @@ pub use future::ResponseFuture;
 pub use layer::LimitLayer;
 pub use meter::Meter;
 pub use mode::{Answer, Answers, BoxError, Errors, HttpErrors, Mode, Until};
+#[cfg(feature = "stats")]
+pub use pick::Labelled;
 pub use pick::{Limiters, PerKey, Pick, Weighted};
 pub use service::Limit;
 

@@ -1,5 +1,7 @@
 //! Which limiter a request needs, and how many permits of it.
 
+#[cfg(feature = "stats")]
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 use std::ops::Deref;
@@ -7,6 +9,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use grmgr::{Handle, Limiter, Registry};
+
+use crate::future::Asking;
 
 /// Chooses the limiter of a request.
 ///
@@ -47,13 +51,60 @@ pub trait Pick<Request> {
         1
     }
 
-    /// Both, or `None` if one has panicked: that would take the connection with it, and under HTTP/2
-    /// every other request on that.
-    #[doc(hidden)]
-    fn pick(&self, request: &Request) -> Option<(Handle, usize)> {
-        let both = || (self.limiter(request), self.weight(request));
-        catch_unwind(AssertUnwindSafe(both)).ok()
+    /// Returns the label of the request's permits (feature `stats`). Default: empty, for none.
+    ///
+    /// Asked only if the limiter [tracks its holders](grmgr::Builder::track_holders).
+    ///
+    /// ```
+    /// use std::borrow::Cow;
+    /// use grmgr::Handle;
+    /// use grmgr_tower::Pick;
+    /// use http::Request;
+    ///
+    /// struct Jobs(Handle);
+    ///
+    /// impl<B> Pick<Request<B>> for Jobs {
+    ///     fn limiter(&self, _: &Request<B>) -> Handle {
+    ///         self.0.clone()
+    ///     }
+    ///
+    ///     fn label(&self, request: &Request<B>) -> Cow<'static, str> {
+    ///         request.uri().path().to_owned().into()
+    ///     }
+    /// }
+    /// ```
+    #[cfg(feature = "stats")]
+    fn label(&self, request: &Request) -> Cow<'static, str> {
+        let _ = request;
+        Cow::Borrowed("")
     }
+
+    /// All of it, or that one has panicked, which is caught: it would take the connection with it, and
+    /// under HTTP/2 every other request on that.
+    #[doc(hidden)]
+    fn pick(&self, request: &Request) -> Picked {
+        let all = || {
+            let limiter = self.limiter(request);
+            let n = self.weight(request);
+            #[cfg(feature = "stats")]
+            if limiter.tracks_holders() {
+                let label = self.label(request);
+                if !label.is_empty() {
+                    return Picked { asking: Asking::Labelled(Box::new((limiter, label))), n };
+                }
+            }
+            Picked { asking: Asking::First(Some(limiter)), n }
+        };
+        let panicked = |_| Picked { asking: Asking::Panicked, n: 0 };
+        catch_unwind(AssertUnwindSafe(all)).unwrap_or_else(panicked)
+    }
+}
+
+/// What a request asks for.
+#[allow(missing_debug_implementations, reason = "nobody can get one")]
+pub struct Picked {
+    pub(crate) asking: Asking,
+    pub(crate) n: usize,
 }
 
 impl<Request> Pick<Request> for Handle {
@@ -63,8 +114,8 @@ impl<Request> Pick<Request> for Handle {
     }
 
     #[inline]
-    fn pick(&self, _: &Request) -> Option<(Handle, usize)> {
-        Some((self.clone(), 1))
+    fn pick(&self, _: &Request) -> Picked {
+        Picked { asking: Asking::First(Some(self.clone())), n: 1 }
     }
 }
 
@@ -87,11 +138,67 @@ impl<Request, P: Pick<Request>, W: Fn(&Request) -> usize> Pick<Request> for Weig
     fn weight(&self, request: &Request) -> usize {
         (self.weight)(request)
     }
+
+    #[cfg(feature = "stats")]
+    #[inline]
+    fn label(&self, request: &Request) -> Cow<'static, str> {
+        self.pick.label(request)
+    }
 }
 
 impl<P: fmt::Debug, W> fmt::Debug for Weighted<P, W> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Weighted").field("pick", &self.pick).finish_non_exhaustive()
+    }
+}
+
+/// Chooses as `P` does, and labels the permits as a function says (feature `stats`).
+///
+/// Made by [`LimitLayer::label`](crate::LimitLayer::label).
+///
+/// ```
+/// use grmgr::Handle;
+/// use grmgr_tower::{Labelled, Limit};
+///
+/// struct Server<S> {
+///     limited: Limit<S, Labelled<Handle, fn(&http::Request<()>) -> String>>,
+/// }
+/// # let _ = |server: Server<()>| server.limited;
+/// ```
+#[cfg(feature = "stats")]
+#[derive(Clone)]
+pub struct Labelled<P, F> {
+    pub(crate) pick: P,
+    pub(crate) label: F,
+}
+
+#[cfg(feature = "stats")]
+impl<Request, P, F, L> Pick<Request> for Labelled<P, F>
+where
+    P: Pick<Request>,
+    F: Fn(&Request) -> L,
+    L: Into<Cow<'static, str>>,
+{
+    #[inline]
+    fn limiter(&self, request: &Request) -> Handle {
+        self.pick.limiter(request)
+    }
+
+    #[inline]
+    fn weight(&self, request: &Request) -> usize {
+        self.pick.weight(request)
+    }
+
+    #[inline]
+    fn label(&self, request: &Request) -> Cow<'static, str> {
+        (self.label)(request).into()
+    }
+}
+
+#[cfg(feature = "stats")]
+impl<P: fmt::Debug, F> fmt::Debug for Labelled<P, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Labelled").field("pick", &self.pick).finish_non_exhaustive()
     }
 }
 

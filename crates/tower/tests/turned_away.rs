@@ -352,7 +352,7 @@ async fn weight_function_that_panics_is_answered_500() {
         // On the same connection, so it is still there.
         let (status, text) = client.text("/").await;
         assert_eq!(status, 500);
-        assert_eq!(text, "the function that chooses its limiter or weight has panicked");
+        assert_eq!(text, "the function that chooses its limiter, weight or label has panicked");
     }
     comes_back(&limiter).await;
 }
