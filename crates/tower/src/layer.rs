@@ -34,8 +34,8 @@ use crate::{Limit, Overloaded};
 ///
 /// By default a request waits as long as its client does, keeps its permit until the response is there,
 /// and gets an [`Overloaded`] error if it is turned away. With [`respond`](Self::respond) or
-/// [`hold`](Self::hold) the body of an HTTP response carries the permit. Servers of axum and of gRPC need
-/// `respond`. How many may wait at once is up to the limiter (`max_waiting`).
+/// [`hold`](Self::hold) the body of an HTTP response carries the permit. Servers of axum need
+/// `respond`, and those of gRPC need it or feature `tonic`. How many may wait at once is up to the limiter (`max_waiting`).
 #[derive(Clone, Debug)]
 #[must_use = "a layer does nothing until it is put around a service"]
 pub struct LimitLayer<P = Handle, M = Errors, T = ()> {

@@ -95,7 +95,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 fn app(search: &Handle, export: &Handle) -> Router {
     // A short wait in a line of bounded length.
     let searching = LimitLayer::new(search.clone()).queue_for(Duration::from_millis(100)).respond();
-    // No wait, and the permit is out until the last byte is.
+    // No wait, and the permit is out until the connection has taken the body.
     let exporting = LimitLayer::new(export.clone()).shed().hold(Until::Body).respond();
     // A line for each tenant: nobody waits for what another asks for. The prefix keeps the names that
     // clients send apart from the other limiters of this registry, which the dashboard shows.
