@@ -66,15 +66,14 @@ fn main() -> ExitCode {
         met &= route(&size);
         met &= busy(&size);
     }
-    if has("--tower") {
-        return ExitCode::SUCCESS;
+    if !has("--tower") {
+        println!("\nnanoseconds an item, 32 at once\n");
+        for yields in [0, 1, 4, 16] {
+            met &= fixed(&size, yields);
+        }
+        println!("\nitems a second, each of which takes 1 ms\n");
+        moving(&size);
     }
-    println!("\nnanoseconds an item, 32 at once\n");
-    for yields in [0, 1, 4, 16] {
-        met &= fixed(&size, yields);
-    }
-    println!("\nitems a second, each of which takes 1 ms\n");
-    moving(&size);
 
     if has("--check") && !met {
         return ExitCode::FAILURE;

@@ -3,8 +3,10 @@
 mod common;
 
 use std::cell::Cell;
+use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use common::{Jobs, Woken, handle, next};
@@ -125,6 +127,49 @@ fn stream_stands_in_no_line_while_its_consumer_is_away() {
     assert_eq!(limiter.waiting(), 0, "a permit would come to a request that nobody polls");
     assert!(next(&mut stream).is_pending());
     assert_eq!(limiter.waiting(), 1);
+}
+
+/// The same, with somebody behind it in line, who gets the permit.
+#[test]
+fn stream_leaves_the_line_to_those_behind_it_while_its_consumer_is_away() {
+    let (limiter, jobs) = (handle(2, 2), Jobs::default());
+    let mut stream =
+        Box::pin(stream::iter(0..9).map_limited_unordered(limiter.clone(), |n| jobs.job(n)));
+    assert!(next(&mut stream).is_pending());
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut other = pin!(limiter.acquire());
+    assert!(other.as_mut().poll(&mut cx).is_pending());
+    let _ = limiter.set_ceiling(1);
+    jobs.end(0);
+    assert_eq!(next(&mut stream), Poll::Ready(Some(Ok(0))));
+    assert_eq!((limiter.in_flight(), limiter.waiting()), (1, 1), "only the other waits");
+    let _ = limiter.set_ceiling(2);
+    assert!(other.as_mut().poll(&mut cx).is_ready());
+}
+
+/// The permit is for what the work keeps as well.
+#[test]
+fn work_is_dropped_under_its_permit() {
+    struct Dropped(Handle, Rc<Cell<Option<usize>>>);
+    impl Drop for Dropped {
+        fn drop(&mut self) {
+            self.1.set(Some(self.0.in_flight()));
+        }
+    }
+    for ends in [true, false] {
+        let (limiter, seen) = (handle(1, 1), Rc::default());
+        let work = |()| {
+            let kept = Dropped(limiter.clone(), Rc::clone(&seen));
+            poll_fn(move |_| {
+                let _ = &kept;
+                if ends { Poll::Ready(()) } else { Poll::Pending }
+            })
+        };
+        let mut stream = Box::pin(stream::iter([()]).map_limited(limiter.clone(), work));
+        assert_eq!(next(&mut stream).is_ready(), ends);
+        drop(stream);
+        assert_eq!((seen.get(), limiter.in_flight()), (Some(1), 0));
+    }
 }
 
 #[test]
