@@ -8,6 +8,19 @@ use crate::{ForEachLimited, MapLimited, MapLimitedUnordered, Plain, Try};
 /// Limits for every [`Stream`].
 ///
 /// What they share, and what runs when, is told at the [crate](crate).
+///
+/// ```
+/// use futures_core::Stream;
+/// use grmgr::{AcquireError, Limiter};
+/// use grmgr_stream::StreamExt as _; // that of futures-util has the same name
+///
+/// static FETCHES: Limiter = Limiter::const_new("fetches", 8);
+///
+/// fn pages(numbers: impl Stream<Item = u32>) -> impl Stream<Item = Result<String, AcquireError>> {
+///     numbers.map_limited(&FETCHES, async |number| format!("page {number}"))
+/// }
+/// # let _ = pages(futures_util::stream::empty());
+/// ```
 pub trait StreamExt: Stream + Sized {
     /// Makes a future for each item, and yields their results in the order of the items.
     ///
