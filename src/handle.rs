@@ -192,8 +192,9 @@ impl Handle {
     /// Takes `n` permits if that needs no waiting, and makes their guard of this handle.
     ///
     /// For a handle that is there for one request: it need not be cloned. Where the request would have
-    /// to wait, or would be refused, the handle comes back and nothing is counted. Ask with it in the
-    /// usual way then: [`acquire_many_owned`](Self::acquire_many_owned) or
+    /// to wait, or would be refused, the handle comes back and nothing is counted. So it does where the
+    /// request has to [give way](Limiter#order) to a waiter, though there are permits free. Ask with it in
+    /// the usual way then: [`acquire_many_owned`](Self::acquire_many_owned) or
     /// [`try_acquire_many_owned`](Self::try_acquire_many_owned).
     ///
     /// ```

@@ -7,7 +7,20 @@ use crate::{ForEachLimited, MapLimited, MapLimitedUnordered, Plain, Try};
 
 /// Limits for every [`Stream`].
 ///
-/// What they share, and what runs when, is told at the [crate](crate).
+/// The [crate](crate) says what they have in common, and what runs when.
+///
+/// ```
+/// use futures_core::Stream;
+/// use grmgr::{AcquireError, Limiter};
+/// use grmgr_stream::StreamExt as _; // that of futures-util has the same name
+///
+/// static FETCHES: Limiter = Limiter::const_new("fetches", 8);
+///
+/// fn pages(numbers: impl Stream<Item = u32>) -> impl Stream<Item = Result<String, AcquireError>> {
+///     numbers.map_limited(&FETCHES, async |number| format!("page {number}"))
+/// }
+/// # let _ = pages(futures_util::stream::empty());
+/// ```
 pub trait StreamExt: Stream + Sized {
     /// Makes a future for each item, and yields their results in the order of the items.
     ///
@@ -32,9 +45,9 @@ pub trait StreamExt: Stream + Sized {
     /// # Errors
     ///
     /// An item for which no permit was to be had is an [`AcquireError`] in the place of its result: its
-    /// future is not made. Where a limiter bounds its line (`max_waiting`), a stream that comes back to it,
-    /// after its consumer has taken a result, may find it full. After [`Closed`](AcquireError::Closed) no further items are taken, and the
-    /// stream ends with the last of those that run.
+    /// future is not made. A limiter may bound its line (`max_waiting`). The stream leaves the line when it
+    /// yields a result, and may find it full when it comes back. After [`Closed`](AcquireError::Closed) no
+    /// further items are taken, and the stream ends with the last of those that run.
     fn map_limited<F, W>(self, limiter: impl Into<Handle>, f: F) -> MapLimited<Self, Plain<F>>
     where
         F: FnMut(Self::Item) -> W,

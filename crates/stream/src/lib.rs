@@ -1,8 +1,8 @@
 //! Streams under an adjustable concurrency limit.
 //!
-//! [`StreamExt`] gives every stream the methods of a bounded pipeline: a future is made for each item,
-//! as many of them run at once as a [`grmgr`] limiter allows, and its ceiling moves while they run. The
-//! limiter can be shared with other streams, tasks and threads.
+//! [`StreamExt`] gives every stream methods that make a future for each item. As many of these futures run
+//! at once as a [`grmgr`] limiter allows, and its ceiling can be moved while they run. The limiter can be
+//! shared with other streams, tasks and threads.
 //!
 //! ```
 //! use futures_util::{StreamExt as _, stream};
@@ -18,7 +18,7 @@
 //! # });
 //! ```
 //!
-//! | | results in order | as they come | none |
+//! | | results in order | results as they come | no results |
 //! |---|---|---|---|
 //! | every item | [`map_limited`] | [`map_limited_unordered`] | [`for_each_limited`] |
 //! | until the first error | [`try_map_limited`] | [`try_map_limited_unordered`] | [`try_for_each_limited`] |
@@ -33,31 +33,38 @@
 //! # Permits
 //!
 //! An item gets its permit before its future is made. The permit is given back the moment that future
-//! is ready, not when its result is taken. A stream stands in line only until its consumer has an item, so
-//! it keeps no permit for work that has not begun. A future has its permit already: one that acquires the
-//! same limiter again may wait for ever.
+//! is ready, not when its result is taken. A stream leaves the line when it yields a result, so between two
+//! results it keeps no permit for work that has not begun. A future has its permit already: one that
+//! acquires the same limiter again may wait for ever.
 //!
-//! # What runs only while the stream is polled
+//! # Nothing runs unless the stream is polled
 //!
-//! Nothing is spawned: the futures run while the consumer waits for the stream, and stand still, with
-//! their permits, while it does something else. So a consumer that acquires the same limiter, between
-//! two items, may wait for futures that nobody polls. Two ways out: give it a limiter of its own, or make
-//! its work another stage.
+//! Nothing is spawned. The futures run while the consumer waits for the next result. While it does
+//! something else, they stand still and keep their permits. So a consumer that acquires the same limiter
+//! between two results may wait for futures that nobody polls. There are two ways out: give the consumer a
+//! limiter of its own, or make its work another stage.
 //!
-//! *Stages* of a pipeline may share a limiter, for each goes on polling the one before it while it waits.
-//! The later one goes first: while it waits for a permit, those before it begin nothing under that limiter.
-//! So what has begun is brought to its end.
+//! *Stages* are limited streams built on one another, as in `a.map_limited(…).map_limited(…)`. They may
+//! share a limiter. A stage that waits for a permit goes on polling the stage before it, so the futures
+//! there, which may hold the permits, run on. Later stages go first: while one waits for a permit, the
+//! stages before it begin nothing under the same limiter. So items that have begun are finished before
+//! others begin.
 //!
-//! A stream that has been polled and has nothing yet may stand in line. With `select!` or a time-out around
-//! `next`, poll it on soon, or drop it: when it is its turn, those behind it wait for it.
+//! A stream whose `next` is pending may stand in line. If you stop waiting for it, in a `select!` or at a
+//! time-out, poll it again soon or drop it. Otherwise, when its turn comes, the requests behind it wait.
 //!
 //! # What is buffered
 //!
-//! Items that have been taken from the source and whose results have not been taken from the stream:
-//! by default one more than the ceiling, and never more than [`buffer`](MapLimited::buffer). In order,
-//! the results behind one that takes long are among them, and when they fill the buffer, a raise is heard
-//! only when that one is ready. A stage that waits and has nothing running takes in more by default, up to
-//! what it had at the highest ceiling and what the stages before it have: the permits may be there.
+//! An item is in the buffer from the moment the stream takes it from its source until its result is taken
+//! from the stream: it waits for a permit, runs, or is ready. By default the buffer has room for one item
+//! more than the ceiling; with [`buffer`](MapLimited::buffer) for as many as you say.
+//!
+//! Where results come in order, those that are ready wait for a slow one before them. When they fill the
+//! buffer, a raised ceiling has an effect only once the slow one is ready.
+//!
+//! The default has one exception. A stage that waits for a permit and has nothing running takes in more: up
+//! to what it had at its highest ceiling and what the stages before it may have, for they may hold the
+//! permits.
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]

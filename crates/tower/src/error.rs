@@ -136,18 +136,48 @@ impl Overloaded {
     }
 
     /// Returns the limiter that granted nothing; `None` if a function that chooses it has panicked.
+    ///
+    /// ```
+    /// use grmgr_tower::Overloaded;
+    ///
+    /// fn log(overloaded: &Overloaded) {
+    ///     if let Some(limiter) = overloaded.limiter() {
+    ///         eprintln!("{}: {} wait in line", limiter.name(), limiter.waiting());
+    ///     }
+    /// }
+    /// ```
     pub fn limiter(&self) -> Option<&Handle> {
         self.limiter.as_ref()
     }
 
     /// Returns why.
+    ///
+    /// ```
+    /// use grmgr_tower::{Overloaded, Reason};
+    ///
+    /// fn is_shutting_down(overloaded: &Overloaded) -> bool {
+    ///     overloaded.reason() == &Reason::Closed
+    /// }
+    /// ```
     pub fn reason(&self) -> &Reason {
         &self.reason
     }
 
     /// Returns when to try again: the layer's [`retry_after`](crate::LimitLayer::retry_after).
     ///
-    /// `None` if that would be of no use, because the limiter is closed or the request too large.
+    /// `None` if that would be of no use: the limiter is closed, the request too large, or a function of
+    /// yours has panicked.
+    ///
+    /// ```
+    /// use grmgr_tower::Overloaded;
+    ///
+    /// /// Waits for the next attempt; returns whether there is to be one.
+    /// async fn is_worth_a_retry(overloaded: &Overloaded) -> bool {
+    ///     let Some(after) = overloaded.retry_after() else { return false };
+    ///     smol::Timer::after(after).await;
+    ///     true
+    /// }
+    /// ```
     pub fn retry_after(&self) -> Option<Duration> {
         self.reason.passes().then_some(self.retry_after)
     }

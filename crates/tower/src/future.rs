@@ -21,6 +21,19 @@ pin_project! {
     /// When the inner service is ready, its future is dropped and the permit given back, however
     /// long this future is kept; or the permit goes to the body.
     ///
+    /// ```
+    /// use grmgr_tower::{BoxError, Errors, Limit, ResponseFuture};
+    /// use tower::Service;
+    ///
+    /// /// The future of a call, for a struct or a service of your own.
+    /// fn call<S>(limited: &mut Limit<S>, job: u32) -> ResponseFuture<S, u32, Errors>
+    /// where
+    ///     S: Service<u32, Error: Into<BoxError>> + Clone,
+    /// {
+    ///     limited.call(job)
+    /// }
+    /// ```
+    ///
     /// # Panics
     ///
     /// If the inner service or a classifier of yours does; the permit is given back first. And if it is

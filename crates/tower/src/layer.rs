@@ -71,7 +71,25 @@ impl LimitLayer {
 impl<P> LimitLayer<P> {
     /// Limits with the limiter that `pick` chooses for each request.
     ///
-    /// See [`Pick`](crate::Pick) for an example.
+    /// ```
+    /// use grmgr::Handle;
+    /// use grmgr_tower::{LimitLayer, Pick};
+    ///
+    /// struct Job {
+    ///     queue: Handle,
+    /// }
+    ///
+    /// #[derive(Clone)]
+    /// struct QueueOfJob;
+    ///
+    /// impl Pick<Job> for QueueOfJob {
+    ///     fn limiter(&self, job: &Job) -> Handle {
+    ///         job.queue.clone()
+    ///     }
+    /// }
+    ///
+    /// let layer = LimitLayer::picking(QueueOfJob);
+    /// ```
     pub fn picking(pick: P) -> Self {
         Self::metered(pick, ())
     }
@@ -84,8 +102,11 @@ impl<K, L> LimitLayer<PerKey<K, L>> {
     /// setting has not been changed, are evicted from time to time: see
     /// [`evict_above`](Self::evict_above). Others in the registry stay.
     ///
-    /// Keys come from clients. In a registry with other limiters, a client that sends the name of one as
-    /// its key takes the permits of that limiter: give the keys a registry of their own, or a prefix.
+    /// A client that may choose its key gets new permits with each new one. So take the key from what
+    /// authentication has found out, or bound the sum with a second limit.
+    ///
+    /// In a registry with other limiters, a request whose key is the name of one takes the permits of that
+    /// limiter: give the keys a registry of their own, or a prefix.
     ///
     /// If a function panics, or the limiter has another name, the request gets an [`Overloaded`] error
     /// or is answered 500.
@@ -97,6 +118,7 @@ impl<K, L> LimitLayer<PerKey<K, L>> {
     ///
     /// static TENANTS: Registry = Registry::new();
     ///
+    /// // Set by the proxy that authenticates clients, whatever they send.
     /// let tenant = |request: &Request| {
     ///     let name = request.headers().get("x-tenant").and_then(|name| name.to_str().ok());
     ///     name.unwrap_or("nobody").to_owned()
@@ -200,6 +222,11 @@ impl<P, M, T> LimitLayer<P, M, T> {
     /// # let limiter = Limiter::new("db", 20);
     /// let layer = LimitLayer::new(limiter).queue_for(Duration::from_millis(100));
     /// ```
+    ///
+    /// # Panics
+    ///
+    /// Not here, but in the future of a request, when that begins to wait outside of a tokio runtime, or in
+    /// one without its timer (`enable_time`). Elsewhere use [`queue_for_with`](Self::queue_for_with).
     #[cfg(feature = "tokio")]
     pub fn queue_for(mut self, limit: Duration) -> Self {
         self.queue = Queue::For(limit, Timer::Tokio);
@@ -334,11 +361,28 @@ impl<P, T> LimitLayer<P, Errors, T> {
 
 impl<P, T> LimitLayer<P, HttpErrors, T> {
     /// Answers a request that is turned away: [`respond`](LimitLayer::respond).
+    ///
+    /// ```
+    /// # use grmgr::Limiter;
+    /// # use grmgr_tower::{LimitLayer, Until};
+    /// # let limiter = Limiter::new("api", 8);
+    /// let layer = LimitLayer::new(limiter).hold(Until::Response).respond();
+    /// ```
     pub fn respond(self) -> LimitLayer<P, Answers, T> {
         self.respond_with(Overloaded::response)
     }
 
     /// Answers a request that is turned away: [`respond_with`](LimitLayer::respond_with).
+    ///
+    /// ```
+    /// # use bytes::Bytes;
+    /// # use grmgr::Limiter;
+    /// # use grmgr_tower::{LimitLayer, Overloaded, Until};
+    /// # let limiter = Limiter::new("api", 8);
+    /// let layer = LimitLayer::new(limiter)
+    ///     .hold(Until::Response)
+    ///     .respond_with(|overloaded: &Overloaded| overloaded.response().map(|_| Bytes::new()));
+    /// ```
     pub fn respond_with<A>(self, answer: A) -> LimitLayer<P, Answers<A>, T>
     where
         A: Fn(&Overloaded) -> Response<Bytes>,
@@ -350,6 +394,13 @@ impl<P, T> LimitLayer<P, HttpErrors, T> {
 
 impl<P, A, T> LimitLayer<P, Answers<A>, T> {
     /// Sets until when a request keeps its permit: [`hold`](LimitLayer::hold).
+    ///
+    /// ```
+    /// # use grmgr::Limiter;
+    /// # use grmgr_tower::{LimitLayer, Until};
+    /// # let limiter = Limiter::new("api", 8);
+    /// let layer = LimitLayer::new(limiter).respond().hold(Until::Response);
+    /// ```
     pub fn hold(mut self, until: Until) -> Self {
         self.mode.until = until;
         self

@@ -11,6 +11,15 @@ use crate::error::is_grpc;
 use crate::{LimitBody, Overloaded};
 
 /// The error of services that do not answer by themselves, as everywhere in tower.
+///
+/// ```
+/// use grmgr_tower::{BoxError, Overloaded};
+///
+/// fn is_overload(error: &BoxError) -> bool {
+///     error.is::<Overloaded>()
+/// }
+/// assert!(!is_overload(&"no such table".into()));
+/// ```
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Until when a request keeps its permit.
@@ -33,6 +42,21 @@ pub enum Until {
 /// The ways in which a [`Limit`](crate::Limit) hands on what it gets; sealed.
 ///
 /// These are [`Errors`], [`HttpErrors`] and [`Answers`].
+///
+/// ```
+/// use grmgr::Handle;
+/// use grmgr_tower::{Limit, Mode};
+/// use tower::{Service, ServiceExt};
+///
+/// /// For a limit in any mode.
+/// async fn ask<S, M>(limited: Limit<S, Handle, M>) -> Result<M::Response, M::Error>
+/// where
+///     S: Service<u32, Error: Into<M::Error>> + Clone,
+///     M: Mode<u32, S::Response, S::Error> + Clone,
+/// {
+///     limited.oneshot(7).await
+/// }
+/// ```
 pub trait Mode<Request, Response, Error>: sealed::Sealed + Sized {
     /// The response of the limited service.
     type Response;
@@ -63,6 +87,17 @@ mod sealed {
 /// Any service: responses as they are, and an [`Overloaded`] error in a box.
 ///
 /// The permit is given back when the response is there.
+///
+/// ```
+/// use grmgr::{Handle, Limiter};
+/// use grmgr_tower::{Errors, LimitLayer};
+///
+/// /// The same as `LimitLayer`, written out.
+/// fn layer() -> LimitLayer<Handle, Errors> {
+///     LimitLayer::new(Limiter::new("db", 20))
+/// }
+/// # let _ = layer();
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Errors(pub(crate) ());
 
@@ -84,6 +119,16 @@ impl<Req, Res, E: Into<BoxError>> Mode<Req, Res, E> for Errors {
 /// HTTP services: the body carries the permit, and there is an [`Overloaded`] error in a box.
 ///
 /// From [`LimitLayer::hold`](crate::LimitLayer::hold).
+///
+/// ```
+/// use grmgr::{Handle, Limiter};
+/// use grmgr_tower::{HttpErrors, LimitLayer, Until};
+///
+/// fn layer() -> LimitLayer<Handle, HttpErrors> {
+///     LimitLayer::new(Limiter::new("downloads", 4)).hold(Until::Body)
+/// }
+/// # let _ = layer();
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct HttpErrors {
     pub(crate) until: Until,
@@ -112,11 +157,44 @@ where
 }
 
 /// The function behind [`LimitLayer::respond`](crate::LimitLayer::respond): [`Overloaded::response`].
+///
+/// ```
+/// use bytes::Bytes;
+/// use grmgr::{Handle, Limiter};
+/// use grmgr_tower::{Answer, Answers, LimitLayer, Overloaded};
+/// use http::Response;
+///
+/// fn without_a_body(overloaded: &Overloaded) -> Response<Bytes> {
+///     overloaded.response().map(|_| Bytes::new())
+/// }
+///
+/// /// Of one type, whichever answer it is.
+/// fn layer(brief: bool) -> LimitLayer<Handle, Answers> {
+///     let answer: Answer = if brief { without_a_body } else { Overloaded::response };
+///     LimitLayer::new(Limiter::new("api", 8)).respond_with(answer)
+/// }
+/// # let _ = layer(true);
+/// ```
 pub type Answer = fn(&Overloaded) -> Response<Bytes>;
 
 /// HTTP services: the body carries the permit, and a request that is turned away is answered.
 ///
 /// From [`LimitLayer::respond`](crate::LimitLayer::respond).
+///
+/// ```
+/// use grmgr::{Handle, Limiter};
+/// use grmgr_tower::{Answers, Limit, LimitLayer};
+/// use tower::Layer;
+///
+/// struct Client<S> {
+///     http: Limit<S, Handle, Answers>,
+/// }
+///
+/// fn client<S>(service: S) -> Client<S> {
+///     Client { http: LimitLayer::new(Limiter::new("api", 8)).shed().respond().layer(service) }
+/// }
+/// # let _ = client(()).http;
+/// ```
 #[derive(Clone)]
 pub struct Answers<A = Answer> {
     pub(crate) until: Until,

@@ -41,11 +41,37 @@ use crate::future::Asking;
 /// ```
 pub trait Pick<Request> {
     /// Returns the limiter of the request.
+    ///
+    /// ```
+    /// use grmgr::{Handle, Limiter};
+    /// use grmgr_tower::Pick;
+    ///
+    /// let api = Handle::from(Limiter::new("api", 8));
+    /// assert_eq!(api.limiter(&"any request"), api);
+    /// ```
     fn limiter(&self, request: &Request) -> Handle;
 
     /// Returns how many permits the request needs. Default: 1.
     ///
     /// With 0 it needs none, and is turned away only if the limiter is closed.
+    ///
+    /// ```
+    /// use grmgr::Handle;
+    /// use grmgr_tower::Pick;
+    ///
+    /// /// A permit stands for 1 MiB.
+    /// struct Memory(Handle);
+    ///
+    /// impl Pick<Vec<u8>> for Memory {
+    ///     fn limiter(&self, _: &Vec<u8>) -> Handle {
+    ///         self.0.clone()
+    ///     }
+    ///
+    ///     fn weight(&self, upload: &Vec<u8>) -> usize {
+    ///         upload.len().div_ceil(1 << 20)
+    ///     }
+    /// }
+    /// ```
     fn weight(&self, request: &Request) -> usize {
         let _ = request;
         1
@@ -122,6 +148,26 @@ impl<Request> Pick<Request> for Handle {
 /// Chooses as `P` does, and asks for as many permits as a function says.
 ///
 /// Made by [`LimitLayer::weight`](crate::LimitLayer::weight).
+///
+/// ```
+/// use grmgr::{Handle, Limiter};
+/// use grmgr_tower::{Limit, LimitLayer, Weighted};
+/// use tower::Layer;
+///
+/// // A closure has no name, a function pointer has one.
+/// type Weight = fn(&Vec<u8>) -> usize;
+///
+/// struct Uploads<S> {
+///     limited: Limit<S, Weighted<Handle, Weight>>,
+/// }
+///
+/// fn uploads<S>(service: S) -> Uploads<S> {
+///     let mib: Weight = |upload| upload.len().div_ceil(1 << 20);
+///     let layer = LimitLayer::new(Limiter::new("memory in MiB", 512)).weight(mib);
+///     Uploads { limited: layer.layer(service) }
+/// }
+/// # let _ = uploads(()).limited;
+/// ```
 #[derive(Clone)]
 pub struct Weighted<P, W> {
     pub(crate) pick: P,
@@ -258,6 +304,23 @@ const EVICT_ABOVE: usize = 1_000;
 /// Chooses a limiter by a key of the request.
 ///
 /// Made by [`LimitLayer::per_key`](crate::LimitLayer::per_key).
+///
+/// ```
+/// use grmgr::{Limiter, Registry};
+/// use grmgr_tower::{LimitLayer, PerKey};
+/// use http::Request;
+///
+/// // A closure has no name, a function pointer has one.
+/// type Host = fn(&Request<()>) -> String;
+/// type Make = fn(&str) -> Limiter;
+///
+/// fn per_host() -> LimitLayer<PerKey<Host, Make>> {
+///     let host: Host = |request| request.uri().host().unwrap_or("").to_owned();
+///     let make: Make = |host| Limiter::new(host.to_owned(), 6);
+///     LimitLayer::per_key(Registry::global(), host, make)
+/// }
+/// # let _ = per_host();
+/// ```
 #[derive(Clone)]
 pub struct PerKey<K, L> {
     limiters: Limiters,

@@ -56,6 +56,9 @@ async fn main() -> Result<(), Failed> {
         .try_map_limited_unordered(fetch.clone(), move |page| async move {
             Ok(get(address, page).await?)
         })
+        // The stream holds the permit, and the thread does the work. If the stream is dropped, the page is
+        // parsed to its end without a permit: here for a moment. Where that matters, acquire a permit of a
+        // further limiter here, and move it into the closure.
         .try_map_limited(parse, async |text: String| {
             Ok(spawn_blocking(move || parsed(&text)).await?)
         })
