@@ -11,7 +11,7 @@ use pin_project_lite::pin_project;
 
 use crate::form::Form;
 use crate::running::{Running, Under};
-use crate::stages;
+use crate::stages::{self, HeldBack};
 
 pin_project! {
     /// One body for all methods.
@@ -37,6 +37,7 @@ pin_project! {
         request: Option<AcquireOwned>,
         running: R,
         outputs: VecDeque<F::Output>,
+        held_back: HeldBack,
     }
 }
 
@@ -68,6 +69,7 @@ where
             request: None,
             running: R::default(),
             outputs: VecDeque::new(),
+            held_back: HeldBack::default(),
         }
     }
 
@@ -105,7 +107,7 @@ where
     ) -> Poll<Option<F::Output>> {
         let this = self.as_mut().project();
         *this.highest = this.limiter.ceiling().max(*this.highest);
-        let later_waits = stages::visit(&self.limiter, self.most_ever());
+        let later_waits = stages::visit(&self.limiter, self.most_ever(), cx);
         // Nothing begins before these are taken: it would stand still with its permits meanwhile.
         let ready = self.as_mut().project().outputs.pop_front();
         if ready.is_some() {
@@ -197,16 +199,22 @@ where
         let starves = waits && turn != Turn::Leaves && self.running.len() == 0;
         let most = if starves { self.most_ever() } else { self.most() };
         // One that has nothing yet may stand in line, and holds that up if it is not polled.
-        if self.buffered() >= most && !self.source_waits {
+        let buffered = self.buffered();
+        if buffered >= most && !self.source_waits {
             return None;
         }
+        let full = buffered >= self.most();
         let mut this = self.project();
         let source = this.source.as_mut().as_pin_mut()?;
         let polled = if waits {
-            let (polled, upstream) = stages::poll_source(this.limiter, || source.poll_next(cx));
+            let (polled, upstream) =
+                stages::poll_source(this.limiter, full, this.held_back, cx, |cx| {
+                    source.poll_next(cx)
+                });
             *this.upstream = upstream.max(*this.upstream);
             polled
         } else {
+            drop(std::mem::take(this.held_back));
             source.poll_next(cx)
         };
         *this.source_waits = polled.is_pending();

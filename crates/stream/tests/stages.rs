@@ -197,3 +197,92 @@ fn stage_that_is_full_does_not_leave_its_source_in_line() {
     assert!(next(&mut results).is_pending());
     assert!(behind.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready());
 }
+
+/// Runs a pipeline to its end, with every job ending when nothing else happens. Returns how many results.
+fn drive(results: impl Stream, jobs: &Jobs) -> usize {
+    let mut results = Box::pin(results);
+    let (woken, waker) = Woken::new();
+    let mut cx = Context::from_waker(&waker);
+    waker.wake_by_ref();
+    let mut count = 0;
+    loop {
+        if woken.take() > 0 {
+            match results.as_mut().poll_next(&mut cx) {
+                Poll::Ready(Some(_)) => {
+                    count += 1;
+                    waker.wake_by_ref();
+                }
+                Poll::Ready(None) => return count,
+                Poll::Pending => {}
+            }
+        } else {
+            let untold = jobs.untold();
+            jobs.end(*untold.first().unwrap_or_else(|| panic!("it stands still after {count}")));
+        }
+    }
+}
+
+/// They are polled only when they are woken: within `select_all`, and within the work of a stage.
+#[test]
+fn earlier_stages_with_wakers_of_their_own_are_woken_when_they_may_begin() {
+    let (limiter, sites, jobs) = (handle(2, 2), handle(2, 2), Jobs::default());
+    let pages = |from: u32| {
+        let pages = stream::iter((from..from + 4).map(Ok));
+        pages.try_map_limited_unordered(limiter.clone(), stage(1_000, &jobs))
+    };
+    let both = stream::select_all([Box::pin(pages(0)), Box::pin(pages(10))]);
+    let stored = both.try_map_limited_unordered(limiter.clone(), stage(2_000, &jobs));
+    assert_eq!(drive(stored, &jobs), 8);
+
+    let site = |n: u32| {
+        let pages = pages(20 + n * 10);
+        async move { pages.try_fold(n, async |n, _| Ok(n)).await }
+    };
+    let jobs_of_sites = stream::iter((0..3).map(Ok)).try_map_limited_unordered(sites, site);
+    let stored = jobs_of_sites.try_map_limited_unordered(limiter.clone(), stage(3_000, &jobs));
+    assert_eq!(drive(stored, &jobs), 3);
+    assert_eq!((limiter.in_flight(), limiter.waiting()), (0, 0));
+}
+
+/// Each holds what the other waits for, until it takes in what its first stage has.
+#[test]
+fn pipelines_with_the_same_limiters_in_opposite_order_do_not_stop_each_other() {
+    for seed in 0..300 {
+        let (mut rng, jobs) = (Rng::with_seed(seed), Jobs::default());
+        let limiters = [(); 2].map(|()| handle(rng.usize(1..=6), 6));
+        let mut pipelines: Vec<_> = [0, 1]
+            .map(|first: usize| {
+                let from = first as u32 * 10_000;
+                let results = stream::iter((0..99).map(Ok))
+                    .try_map_limited_unordered(limiters[first].clone(), stage(from, &jobs))
+                    .try_map_limited_unordered(
+                        limiters[1 - first].clone(),
+                        stage(from + 1_000, &jobs),
+                    )
+                    .try_map_limited_unordered(
+                        limiters[1 - first].clone(),
+                        stage(from + 2_000, &jobs),
+                    );
+                let (woken, waker) = Woken::new();
+                waker.wake_by_ref();
+                (Box::pin(results), woken, waker)
+            })
+            .into();
+        while !pipelines.is_empty() {
+            if rng.u32(0..20) == 0 {
+                let _ = limiters[rng.usize(0..2)].set_ceiling(rng.usize(1..=6));
+            }
+            if let Some(at) = pipelines.iter().position(|(_, woken, _)| woken.take() > 0) {
+                let (results, _, waker) = &mut pipelines[at];
+                match results.as_mut().poll_next(&mut Context::from_waker(waker)) {
+                    Poll::Ready(Some(_)) => waker.wake_by_ref(),
+                    Poll::Ready(None) => drop(pipelines.swap_remove(at)),
+                    Poll::Pending => {}
+                }
+            } else {
+                let ends = rng.choice(jobs.untold());
+                jobs.end(ends.unwrap_or_else(|| panic!("seed {seed}: both stand still")));
+            }
+        }
+    }
+}
